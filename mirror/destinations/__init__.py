@@ -1,0 +1,1 @@
+"""What differs between the registries we write to."""

@@ -1,0 +1,104 @@
+"""Every error that mirror raises on purpose.
+
+    MirrorError                     exit code
+    ├── UsageError                  2     the operator's input is wrong
+    │   ├── SettingsError                 a configuration key or value
+    │   ├── BadReference                   an image reference or digest that cannot be read
+    │   └── UnknownRelease                no such release, with the nearest ones
+    ├── Refused                     3     a human must decide
+    └── WorldError                  1     the world failed
+        ├── Unreachable                   network, name resolution, TLS, deadline
+        ├── RegistryError                 an answer from a registry that is not the one asked for
+        │   ├── NotFound                  404
+        │   └── AccessDenied              401 and 403
+        ├── ContentError                  bytes that are not what was promised; never retried
+        ├── ManifestError                 a manifest that cannot be read, or is of a kind we refuse
+        ├── LayoutError                   an OCI image layout on disk: not one, full, not writable
+        ├── ChartError                    a chart index or archive
+        │   └── TemplateError             an `image:` line in a form that is not known: chart, file, line
+        └── HelmError                     Helm could not render
+
+Facts are attributes; the message is one sentence of what, where, why, and what to do.
+Retrying is decided from the table in http/transport.py, before an error gets here.
+"""
+
+from __future__ import annotations
+
+
+class MirrorError(Exception):
+    """The root of the tree; *exit_code* is what the process ends with."""
+
+    exit_code = 1
+
+
+class UsageError(MirrorError):
+    """The operator's input is wrong."""
+
+    exit_code = 2
+
+
+class SettingsError(UsageError):
+    """A configuration key or value is wrong."""
+
+
+class BadReference(UsageError):
+    """An image reference or a digest cannot be read."""
+
+
+class UnknownRelease(UsageError):
+    """No such release."""
+
+
+class Refused(MirrorError):
+    """Going on needs a human's decision."""
+
+    exit_code = 3
+
+
+class WorldError(MirrorError):
+    """Something outside of us failed."""
+
+
+class Unreachable(WorldError):
+    """A host did not answer: network, name resolution, TLS or a deadline."""
+
+
+class RegistryError(WorldError):
+    """A registry answered *status* with the specification's error *codes* (distribution-spec, #error-codes)."""
+
+    def __init__(self, message: str, *, status: int = 0, codes: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.status = status
+        self.codes = codes
+
+
+class NotFound(RegistryError):
+    """The registry does not have it."""
+
+
+class AccessDenied(RegistryError):
+    """The registry refused our credential, or wants one that we do not have."""
+
+
+class ContentError(WorldError):
+    """Bytes are not what was promised: another digest, another size."""
+
+
+class ManifestError(WorldError):
+    """A manifest cannot be read, breaks a bound, or is of a kind we refuse."""
+
+
+class LayoutError(WorldError):
+    """An OCI image layout on disk cannot be read or written."""
+
+
+class ChartError(WorldError):
+    """A chart index or archive cannot be read, or is not what the index promised."""
+
+
+class TemplateError(ChartError):
+    """An `image:` line is in a form that is not known."""
+
+
+class HelmError(WorldError):
+    """Helm could not render a chart."""
