@@ -62,6 +62,11 @@ class WorldError(MirrorError):
 class Unreachable(WorldError):
     """A host did not answer: network, name resolution, TLS or a deadline."""
 
+    def __init__(self, message: str, *, is_temporary: bool = True) -> None:
+        super().__init__(message)
+        self.is_temporary = is_temporary
+        """Another try could help; not so for a certificate that is not trusted."""
+
 
 class RegistryError(WorldError):
     """A registry answered *status* with the specification's error *codes* (distribution-spec, #error-codes)."""
@@ -70,6 +75,11 @@ class RegistryError(WorldError):
         super().__init__(message)
         self.status = status
         self.codes = codes
+
+    @property
+    def is_temporary(self) -> bool:
+        """Another try could help."""
+        return self.status in (408, 429) or self.status >= 500
 
 
 class NotFound(RegistryError):

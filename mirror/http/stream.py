@@ -1,0 +1,274 @@
+"""Blob bodies: blocking sockets, read and written in worker threads.
+
+httpx spends three times the CPU of http.client on a byte (docs/adr/0002), so what is large goes here: the same
+TLS settings, proxies, redirect rules and errors as transport.py, and HTTP/1.1.
+
+    Streams.body(url)          a GET that is sent at the first read
+    Streams.upload(url, size)  a PUT that is sent at the first write, answered at finish
+
+Neither is ever sent twice from here: a blob that broke off is begun anew by who copies it (oci/copy.py).
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import http.client
+import select
+import socket
+import threading
+import time
+from collections import defaultdict, deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+from mirror.errors import MirrorError, Unreachable
+from mirror.http.proxies import Proxies, Proxy
+from mirror.http.transport import (
+    REDIRECTS_MAX,
+    TIMEOUTS,
+    USER_AGENT,
+    Answer,
+    checked_target,
+    origin,
+    tls_context,
+    unreachable,
+)
+
+_IDLE_MAX_S = 15.0  # an idle connection older than this is not used again
+_REFUSAL_MAX = 64 * 1024  # bytes read of an error's body
+_CONNECT_TIMEOUT_S = TIMEOUTS["connect"] or 5.0
+_IDLE_TIMEOUT_S = TIMEOUTS["read"] or 30.0
+
+Refusal = Callable[[Answer], MirrorError]
+"""Makes the exception for an answer that is not the one wanted."""
+
+
+class _Connection:
+    """One HTTP/1.1 connection; `abort` may come from another thread."""
+
+    def __init__(self, url: str, proxy: Proxy | None, ca_file: str) -> None:
+        scheme, host, port = origin(url)
+        self.key = (scheme, host, port)
+        self.freed_at = 0.0
+        self._absolute = scheme == "http" and proxy is not None  # RFC 9112 §3.2.2: absolute-form to a proxy
+        self._proxy = proxy
+        at = (proxy.host, proxy.port) if proxy else (host, port)
+        if scheme == "https":
+            context = tls_context(ca_file)
+            self.http: http.client.HTTPConnection = http.client.HTTPSConnection(
+                *at, timeout=_CONNECT_TIMEOUT_S, context=context
+            )
+            if proxy:
+                self.http.set_tunnel(host, port, headers=_proxy_authorization(proxy))
+        else:
+            self.http = http.client.HTTPConnection(*at, timeout=_CONNECT_TIMEOUT_S)
+
+    def begin(self, method: str, url: str, headers: Mapping[str, str]) -> None:
+        if self.http.sock is None:
+            self.http.connect()
+        self.http.sock.settimeout(_IDLE_TIMEOUT_S)
+        parts = urlsplit(url)
+        target = url if self._absolute else parts.path + (f"?{parts.query}" if parts.query else "")
+        self.http.putrequest(method, target, skip_accept_encoding=True)
+        for name, value in {"User-Agent": USER_AGENT, **headers}.items():
+            self.http.putheader(name, value)
+        if self._absolute and self._proxy:
+            for name, value in _proxy_authorization(self._proxy).items():
+                self.http.putheader(name, value)
+        self.http.endheaders()
+
+    @property
+    def is_stale(self) -> bool:
+        """Closed by the other side, or idle for too long."""
+        if self.http.sock is None or time.monotonic() - self.freed_at > _IDLE_MAX_S:
+            return True
+        return bool(select.select([self.http.sock], [], [], 0)[0])  # readable while idle: the end, or an alert
+
+    def abort(self) -> None:
+        sock = self.http.sock
+        if sock is not None:
+            with contextlib.suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)  # wakes the thread that blocks on it; it closes
+
+
+def _proxy_authorization(proxy: Proxy) -> dict[str, str]:
+    if not proxy.username:
+        return {}
+    token = base64.b64encode(f"{proxy.username}:{proxy.password}".encode()).decode()
+    return {"Proxy-Authorization": f"Basic {token}"}
+
+
+@dataclass(slots=True)
+class Streams:
+    """Blob bodies from and to one registry; finished connections are kept for the next blob."""
+
+    ca_file: str = ""
+    proxies: Proxies = field(default_factory=Proxies.from_environment)
+    _idle: dict[tuple[str, str, int], deque[_Connection]] = field(
+        default_factory=lambda: defaultdict(deque), init=False
+    )
+    _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
+
+    def body(self, url: str, *, headers: Mapping[str, str], refusal: Refusal) -> HttpBody:
+        """The body of a GET of *url*, redirects followed; *refusal* makes the error for an answer that is not 200."""
+        return HttpBody(self, url, headers, refusal)
+
+    def upload(self, url: str, size: int, *, headers: Mapping[str, str], refusal: Refusal) -> HttpUpload:
+        """A PUT of *size* bytes to *url*; *refusal* makes the error for an answer that is not 201 or 204."""
+        return HttpUpload(self, url, size, headers, refusal)
+
+    def close(self) -> None:
+        """Closes the idle connections."""
+        with self._lock:
+            for waiting in self._idle.values():
+                for connection in waiting:
+                    connection.http.close()
+            self._idle.clear()
+
+    def take(self, url: str) -> _Connection:
+        """A connection to where *url* is, an idle one if there is."""
+        with self._lock:
+            waiting = self._idle[origin(url)]
+            while waiting:
+                connection = waiting.pop()
+                if not connection.is_stale:
+                    return connection
+                connection.http.close()
+        return _Connection(url, self.proxies.for_url(url), self.ca_file)
+
+    def give_back(self, connection: _Connection) -> None:
+        """Keeps *connection*, whose last answer was read to its end."""
+        connection.freed_at = time.monotonic()
+        with self._lock:
+            self._idle[connection.key].append(connection)
+
+
+class _Exchange:
+    """What a body and an upload share: the connection in use, and its end."""
+
+    def __init__(self, streams: Streams) -> None:
+        self._streams = streams
+        self._connection: _Connection | None = None
+        self._owner = 0  # the thread that reads or writes
+        self._is_aborted = False
+
+    def _open(self, method: str, url: str, headers: Mapping[str, str]) -> _Connection:
+        self._owner = threading.get_ident()
+        self._connection = connection = self._streams.take(url)
+        if self._is_aborted:
+            raise Unreachable(f"{urlsplit(url).netloc}: given up", is_temporary=False)
+        connection.begin(method, url, headers)
+        return connection
+
+    def _drop(self) -> None:
+        if self._connection:
+            self._connection.http.close()
+            self._connection = None
+
+    def _keep(self, response: http.client.HTTPResponse) -> None:
+        if self._connection and response.isclosed() and not response.will_close:
+            self._streams.give_back(self._connection)
+            self._connection = None
+        else:
+            self._drop()
+
+    def abort(self) -> None:
+        """Ends the exchange. From another thread what blocks on it fails at once, and its own thread closes it."""
+        self._is_aborted = True
+        if self._owner == threading.get_ident():
+            self._drop()
+        elif connection := self._connection:
+            connection.abort()
+
+
+def _answer(response: http.client.HTTPResponse, url: str) -> Answer:
+    headers = {name.lower(): value for name, value in response.getheaders()}
+    return Answer(response.status, headers, response.read(_REFUSAL_MAX), url)
+
+
+class HttpBody(_Exchange):
+    """A blob's bytes (oci/blob.py, Body)."""
+
+    def __init__(self, streams: Streams, url: str, headers: Mapping[str, str], refusal: Refusal) -> None:
+        super().__init__(streams)
+        self._url, self._headers, self._refusal = url, headers, refusal
+        self._response: http.client.HTTPResponse | None = None
+
+    def readinto(self, buffer: memoryview) -> int:
+        """See Body; raises Unreachable if the connection ends before the body does."""
+        host = urlsplit(self._url).netloc
+        try:
+            if self._response is None:
+                self._response = self._get()
+            count = self._response.readinto(buffer)
+        except (OSError, http.client.HTTPException) as exc:
+            raise unreachable(host, exc) from exc
+        if count == 0 and self._response.length:
+            raise Unreachable(f"{host}: the connection ended {self._response.length} bytes before the end of the blob")
+        return count
+
+    def _get(self) -> http.client.HTTPResponse:
+        url, headers = self._url, self._headers
+        for _ in range(REDIRECTS_MAX + 1):
+            response = self._open("GET", url, headers).http.getresponse()
+            location = response.headers.get("location")
+            if response.status == 200:
+                return response
+            if response.status not in (301, 302, 303, 307, 308) or not location:
+                raise self._refusal(_answer(response, url))
+            response.read(_REFUSAL_MAX)
+            self._keep(response)
+            url = checked_target(url, location, what="a redirect")
+            if origin(url) != origin(self._url):
+                headers = {name: value for name, value in self._headers.items() if name.lower() != "authorization"}
+        raise Unreachable(f"{urlsplit(self._url).netloc}: more than {REDIRECTS_MAX} redirects", is_temporary=False)
+
+    def close(self) -> None:
+        """Keeps the connection if the body was read to its end, else drops it."""
+        if self._response is not None:
+            self._keep(self._response)
+        else:
+            self._drop()
+
+
+class HttpUpload(_Exchange):
+    """A blob being written by one PUT (oci/blob.py, Upload): a body that breaks off before its length makes no blob."""
+
+    def __init__(self, streams: Streams, url: str, size: int, headers: Mapping[str, str], refusal: Refusal) -> None:
+        super().__init__(streams)
+        self._url, self._refusal = url, refusal
+        self._headers = {**headers, "Content-Length": str(size), "Content-Type": "application/octet-stream"}
+
+    def write(self, data: memoryview) -> None:
+        """See Upload; raises what the registry answered if it answers before all is sent."""
+        try:
+            connection = self._connection or self._open("PUT", self._url, self._headers)
+            connection.http.send(data)
+        except (BrokenPipeError, ConnectionResetError) as exc:
+            self._raise_early_answer(exc)
+        except (OSError, http.client.HTTPException) as exc:
+            raise unreachable(urlsplit(self._url).netloc, exc) from exc
+
+    def finish(self) -> None:
+        """See Upload; raises what the registry answered if it did not take the blob."""
+        try:
+            connection = self._connection or self._open("PUT", self._url, self._headers)
+            response = connection.http.getresponse()
+            answer = _answer(response, self._url)
+        except (OSError, http.client.HTTPException) as exc:
+            raise unreachable(urlsplit(self._url).netloc, exc) from exc
+        self._keep(response)
+        if answer.status not in (201, 204):
+            raise self._refusal(answer)
+
+    def _raise_early_answer(self, exc: OSError) -> None:
+        host = urlsplit(self._url).netloc
+        if self._connection and self._connection.http.sock:
+            try:
+                answer = _answer(self._connection.http.getresponse(), self._url)
+            except (OSError, http.client.HTTPException):
+                raise unreachable(host, exc) from exc
+            raise self._refusal(answer) from exc
+        raise unreachable(host, exc) from exc

@@ -1,0 +1,342 @@
+"""Who we are to a registry: challenges, tokens, and the Docker configuration.
+
+    request ──► 401 with WWW-Authenticate ──► Basic: the credential itself
+                                          └─► Bearer: realm, service ──► token for a scope, cached until it expires
+
+RFC 9110 §11 for challenges, the distribution project's token specification (docs/spec/auth/token.md) for Bearer.
+
+Rules it keeps:
+- a credential goes to its registry and to the token realm which that registry named over a connection no less safe;
+- for reading, a credential that is refused is given up once for no credential at all, loudly: a stale login makes
+  public images unreadable on GHCR (oras-project/oras#1161);
+- one token is asked for once, however many requests wait for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import re
+import subprocess
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+from urllib.parse import urlencode, urlsplit
+
+import structlog
+
+from mirror.errors import AccessDenied, RegistryError, SettingsError
+from mirror.http.proxies import is_local
+from mirror.http.transport import Answer, Transport
+from mirror.oci.reference import DOCKER_HUB
+
+_TOKEN_LIFE_S = 60.0  # where the token service does not say (token.md, expires_in)
+_TOKEN_MARGIN_S = 10.0
+_HELPER_TIMEOUT_S = 30.0
+_DOCKER_HUB_KEY = "https://index.docker.io/v1/"
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """A user name with a password, or an identity token (OAuth2 refresh token) alone."""
+
+    username: str = ""
+    password: str = field(default="", repr=False)
+    identity_token: str = field(default="", repr=False)
+
+    @property
+    def basic(self) -> str:
+        """The value of an Authorization header."""
+        return "Basic " + base64.b64encode(f"{self.username}:{self.password}".encode()).decode()
+
+
+@dataclass(frozen=True, slots=True)
+class Challenge:
+    """One challenge of WWW-Authenticate; *scheme* and the names of *parameters* are lower case."""
+
+    scheme: str
+    parameters: Mapping[str, str]
+
+
+_WORD = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+_PARAMETER = re.compile(rf'\s*({_WORD})\s*=\s*(?:"((?:[^"\\]|\\.)*)"|({_WORD}|[^\s,"]+))\s*(?:,|$)')
+_SCHEME = re.compile(rf"[\s,]*({_WORD})(?:\s+|\s*$|\s*,)")
+
+
+def parse_challenges(header: str) -> tuple[Challenge, ...]:
+    """The challenges in a WWW-Authenticate header (RFC 9110 §11.6.1); what cannot be read is left out."""
+    challenges: list[Challenge] = []
+    at, header = 0, header[:8192]
+    while at < len(header):
+        scheme = _SCHEME.match(header, at)
+        if not scheme:
+            break
+        at = scheme.end()
+        parameters: dict[str, str] = {}
+        while parameter := _PARAMETER.match(header, at):
+            name, quoted, plain = parameter.groups()
+            parameters.setdefault(name.lower(), re.sub(r"\\(.)", r"\1", quoted) if quoted is not None else plain)
+            at = parameter.end()
+        challenges.append(Challenge(scheme.group(1).lower(), parameters))
+    return tuple(challenges)
+
+
+class Credentials(Protocol):
+    """Where credentials are kept."""
+
+    def credential(self, host: str) -> Credential | None:
+        """The credential for *host*, or None; may block, and may raise a MirrorError."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class DockerConfiguration:
+    """Docker's config.json with its credential helpers (docker/cli, cli/config)."""
+
+    path: Path
+
+    @classmethod
+    def default(cls, environ: Mapping[str, str]) -> DockerConfiguration:
+        """$DOCKER_CONFIG/config.json, else ~/.docker/config.json."""
+        folder = environ.get("DOCKER_CONFIG")
+        return cls((Path(folder) if folder else Path.home() / ".docker") / "config.json")
+
+    def credential(self, host: str) -> Credential | None:
+        """See Credentials; no file is no credential, a file that cannot be read is a SettingsError."""
+        try:
+            config = json.loads(self.path.read_bytes())
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except (OSError, ValueError) as exc:
+            raise SettingsError(f"the Docker configuration {self.path} cannot be read: {exc}") from exc
+        if not isinstance(config, dict):
+            raise SettingsError(f"the Docker configuration {self.path} is not a JSON object")
+        keys = _docker_keys(host)
+        helpers = config.get("credHelpers") or {}
+        for key in keys:
+            if helper := helpers.get(key):
+                return _ask_helper(str(helper), key)
+        for key, entry in (config.get("auths") or {}).items():
+            if isinstance(entry, dict) and _docker_host(key) in map(_docker_host, keys):
+                found = _from_entry(entry, self.path, key)
+                if found:
+                    return found
+        if store := config.get("credsStore"):
+            return _ask_helper(str(store), keys[0])
+        return None
+
+
+def _docker_keys(host: str) -> tuple[str, ...]:
+    return (_DOCKER_HUB_KEY, "index.docker.io", "docker.io") if host == DOCKER_HUB else (host, f"https://{host}")
+
+
+def _docker_host(key: str) -> str:
+    return re.sub(r"^https?://", "", key).split("/", 1)[0]
+
+
+def _from_entry(entry: Mapping[str, Any], path: Path, key: str) -> Credential | None:
+    if token := entry.get("identitytoken"):
+        return Credential(identity_token=str(token))
+    if auth := entry.get("auth"):
+        try:
+            username, _, password = base64.b64decode(str(auth)).decode().partition(":")
+        except ValueError as exc:
+            raise SettingsError(f"{path}: the entry of {key} is not base64 of USER:PASSWORD") from exc
+        return Credential(username, password.rstrip("\0"))
+    if entry.get("username"):
+        return Credential(str(entry["username"]), str(entry.get("password", "")))
+    return None
+
+
+def _ask_helper(helper: str, key: str) -> Credential | None:
+    """What `docker-credential-HELPER get` says (docker/docker-credential-helpers, README)."""
+    if not re.fullmatch(r"[A-Za-z0-9._-]+", helper):
+        raise SettingsError(f"{helper!r} is not the name of a credential helper")
+    program = f"docker-credential-{helper}"
+    try:
+        done = subprocess.run(  # noqa: S603 - the name was checked, the operator chose it
+            [program, "get"], input=key.encode(), capture_output=True, timeout=_HELPER_TIMEOUT_S, check=False
+        )
+    except FileNotFoundError as exc:
+        raise SettingsError(f"{program}, which the Docker configuration names for {key}, is not on PATH") from exc
+    except subprocess.TimeoutExpired as exc:
+        raise AccessDenied(f"{program} gave no credential for {key} in {_HELPER_TIMEOUT_S:.0f} s") from exc
+    if done.returncode:
+        reason = (done.stdout or done.stderr).decode(errors="replace").strip().splitlines()
+        if reason and "not found" in reason[0]:  # "credentials not found in native keychain" is an answer
+            return None
+        raise AccessDenied(f"{program} gave no credential for {key}: {reason[0][:200] if reason else 'no reason'}")
+    try:
+        said = json.loads(done.stdout)
+        username, secret = str(said["Username"]), str(said["Secret"])
+    except (ValueError, KeyError, TypeError) as exc:
+        raise AccessDenied(f"{program} gave something other than a credential for {key}") from exc
+    return Credential(identity_token=secret) if username == "<token>" else Credential(username, secret)
+
+
+@dataclass(frozen=True, slots=True)
+class _Token:
+    value: str = field(repr=False)
+    expires_at: float
+
+
+@dataclass(slots=True)
+class Authenticator:
+    """What is known of one registry's authentication, learned from its answers.
+
+    *scope* is `repository:PATH:pull` or `…:pull,push`, several joined by a space.
+    """
+
+    host: str
+    transport: Transport
+    credentials: Credentials | None = None
+    _credential: Credential | None = field(default=None, init=False)
+    _has_looked: bool = field(default=False, init=False)
+    _challenge: Challenge | None = field(default=None, init=False)
+    _is_anonymous: bool = field(default=False, init=False)
+    _tokens: dict[str, _Token] = field(default_factory=dict, init=False)
+    _locks: dict[str, asyncio.Lock] = field(default_factory=dict, init=False)
+
+    async def authorization(self, scope: str) -> str:
+        """The Authorization header for *scope*, from what is known so far; empty where none is needed yet."""
+        if self._challenge is None:
+            return ""
+        if self._challenge.scheme == "basic":
+            credential = await self._look_up()
+            return credential.basic if credential else ""
+        return f"Bearer {await self._token(scope)}"
+
+    async def is_worth_retrying(self, answer: Answer, sent: str, scope: str, *, where: str) -> bool:
+        """Whether, after *answer* refused a request sent with the header *sent*, the same request may now succeed."""
+        if answer.status == 401 and not sent:
+            return await self._learn(answer, where)
+        if sent.startswith("Bearer "):
+            cached = self._tokens.get(scope)
+            if answer.status == 401 and cached is not None and cached.value == sent.removeprefix("Bearer "):
+                del self._tokens[scope]  # expired early, or revoked; a new one is asked for once
+                return True
+            if answer.status == 401 and cached is not None:
+                return True  # another request has renewed it meanwhile
+        return bool(sent) and self._give_up_credential(scope, f"{answer.status} from {where}")
+
+    async def _learn(self, answer: Answer, where: str) -> bool:
+        challenges = parse_challenges(answer.headers.get("www-authenticate", ""))
+        by_scheme = {challenge.scheme: challenge for challenge in reversed(challenges)}
+        credential = await self._look_up()
+        bearer, basic = by_scheme.get("bearer"), by_scheme.get("basic")
+        if bearer and bearer.parameters.get("realm"):
+            self._check_realm(answer.url, bearer.parameters["realm"], where)
+            self._challenge = bearer
+            return True
+        if basic and credential and credential.username:
+            self._challenge = basic
+            return True
+        return False
+
+    def _check_realm(self, url: str, realm: str, where: str) -> None:
+        here, there = urlsplit(url), urlsplit(realm)
+        if there.scheme not in ("http", "https") or (here.scheme == "https" and there.scheme == "http"):
+            raise AccessDenied(
+                f"{where}: the registry sends us to {there.scheme}://{there.netloc} for a token, which is not https: "
+                "a registry behind TLS must be told its own https address (Harbor: external_url)"
+            )
+        if is_local(there.hostname or "") and not is_local(here.hostname or ""):
+            raise AccessDenied(
+                f"{where}: the registry sends us to {there.netloc} for a token, an address of this machine: refused"
+            )
+
+    async def _look_up(self) -> Credential | None:
+        if not self._has_looked:
+            async with self._lock(""):
+                if not self._has_looked and self.credentials is not None:
+                    self._credential = await asyncio.to_thread(self.credentials.credential, self.host)
+                self._has_looked = True
+        return None if self._is_anonymous else self._credential
+
+    def _give_up_credential(self, scope: str, reason: str) -> bool:
+        """Whether reading goes on without the credential; writing never does."""
+        if self._is_anonymous or self._credential is None or "push" in scope:
+            return False
+        log.warning(
+            "auth.credential_refused",
+            host=self.host,
+            reason=reason,
+            action="reading goes on without a credential: renew or remove the one for this host",
+        )
+        self._is_anonymous = True
+        self._tokens.clear()
+        if self._challenge and self._challenge.scheme == "basic":
+            self._challenge = None
+        return True
+
+    async def _token(self, scope: str) -> str:
+        async with self._lock(scope):
+            cached = self._tokens.get(scope)
+            if cached is None or cached.expires_at <= time.monotonic():
+                cached = self._tokens[scope] = await self._fetch(scope)
+            return cached.value
+
+    def _lock(self, scope: str) -> asyncio.Lock:
+        return self._locks.setdefault(scope, asyncio.Lock())
+
+    async def _fetch(self, scope: str) -> _Token:
+        assert self._challenge is not None  # noqa: S101 - authorization() has looked
+        realm, service = self._challenge.parameters["realm"], self._challenge.parameters.get("service", "")
+        credential = await self._look_up()
+        answer = await self._ask(realm, service, scope, credential)
+        if answer.status in (400, 401, 403) and credential is not None:
+            if not self._give_up_credential(scope, f"{answer.status} from the token service"):
+                raise AccessDenied(
+                    f"{self.host} refused the credential of {credential.username or 'the identity token'} for {scope} "
+                    f"({answer.status}): check it, and that it may do this",
+                    status=answer.status,
+                )
+            answer = await self._ask(realm, service, scope, None)
+        if answer.status != 200:
+            wants = "no token without a credential" if answer.status in (401, 403) else "no token"
+            error = AccessDenied if answer.status in (401, 403) else RegistryError
+            raise error(
+                f"{self.host}: {urlsplit(realm).netloc} gave {wants} for {scope} ({answer.status})",
+                status=answer.status,
+            )
+        return _parse_token(answer, self.host)
+
+    async def _ask(self, realm: str, service: str, scope: str, credential: Credential | None) -> Answer:
+        if credential and credential.identity_token:
+            form = {
+                "grant_type": "refresh_token",
+                "service": service,
+                "client_id": "linkerd-mirror",
+                "scope": scope,
+                "refresh_token": credential.identity_token,
+            }
+            return await self.transport.send(
+                "POST",
+                realm,
+                headers={"Content-Type": "application/x-www-form-urlencoded"},
+                body=urlencode(form).encode(),
+                bound=64 * 1024,
+            )
+        query = [("service", service)] if service else []
+        query += [("scope", one) for one in scope.split(" ")]
+        url = realm + ("&" if urlsplit(realm).query else "?") + urlencode(query)
+        headers = {"Authorization": credential.basic} if credential else {}
+        return await self.transport.send("GET", url, headers=headers, bound=64 * 1024)
+
+
+def _parse_token(answer: Answer, host: str) -> _Token:
+    try:
+        said = json.loads(answer.body)
+        value = said.get("token") or said.get("access_token")
+        life = float(said.get("expires_in") or _TOKEN_LIFE_S)
+    except (ValueError, AttributeError, TypeError) as exc:
+        raise RegistryError(f"{host}: the token service's answer cannot be read") from exc
+    if not isinstance(value, str) or not re.fullmatch(r"[\x21-\x7e]+", value):
+        raise RegistryError(f"{host}: the token service gave no token")
+    margin = min(_TOKEN_MARGIN_S, life / 4)
+    return _Token(value, time.monotonic() + life - margin)

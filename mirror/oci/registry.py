@@ -1,0 +1,297 @@
+"""A registry, by the distribution specification v1.1: one host's repositories as Source and Destination.
+
+    Registry(host) ──repository(path)──► RegistryRepository (storage.py)
+       │ Transport      small requests (http/transport.py)
+       │ Streams        blob bodies (http/stream.py)
+       └ Authenticator  who we are (auth.py)
+
+Every refusal becomes an exception that says where, what was asked, and the registry's own words.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from urllib.parse import quote, urlencode, urljoin, urlsplit
+
+import structlog
+
+from mirror.errors import AccessDenied, ContentError, ManifestError, NotFound, RegistryError
+from mirror.http.stream import HttpBody, HttpUpload, Streams
+from mirror.http.transport import Answer, Transport, checked_target, origin
+from mirror.oci import manifest as manifests
+from mirror.oci.auth import Authenticator
+from mirror.oci.content import Descriptor, Digest, verified
+from mirror.oci.manifest import Manifest
+
+_PAGES_MAX = 1000
+_TAGS_PER_PAGE = 1000  # the most that ECR takes (google/go-containerregistry#1091)
+_REFERRERS_MAX = 1000
+_LINK = re.compile(r'<([^>]*)>\s*((?:;\s*[^\s;,=]+\s*(?:=\s*(?:"[^"]*"|[^\s;,"]*))?\s*)*)')
+_REL_NEXT = re.compile(r';\s*rel\s*=\s*"?(?:[^";]*\s)?next(?:\s[^";]*)?"?', re.IGNORECASE)
+
+log = structlog.get_logger()
+
+
+def next_link(header: str) -> str | None:
+    """The target of the first rel="next" in a Link header (RFC 8288 §3)."""
+    for target, parameters in _LINK.findall(header[:8192]):
+        if _REL_NEXT.search(parameters):
+            return str(target)
+    return None
+
+
+@dataclass(slots=True)
+class Registry:
+    """One registry, reached at *endpoint* (`https://ghcr.io`), called *host* in references, errors and credentials."""
+
+    host: str
+    endpoint: str
+    transport: Transport
+    streams: Streams
+    auth: Authenticator
+    lacks_referrers_api: bool = field(default=False, init=False)
+    """Known, once seen: the API is not asked again (project-zot/zot#1801)."""
+
+    def repository(self, path: str) -> RegistryRepository:
+        """The repository at *path*; nothing is asked yet."""
+        return RegistryRepository(self, path)
+
+    async def aclose(self) -> None:
+        """Closes every connection."""
+        self.streams.close()
+        await self.transport.aclose()
+
+    async def request(
+        self,
+        method: str,
+        url: str,
+        *,
+        scope: str,
+        where: str,
+        headers: Mapping[str, str] | None = None,
+        body: bytes = b"",
+        bound: int = manifests.SIZE_MAX,
+        follow: bool = True,
+    ) -> Answer:
+        """The answer to a request with whatever authorization *scope* needs, whatever its status but 401 and 403."""
+        for _ in range(4):  # unknown, learned, renewed, without credential
+            sent = await self.auth.authorization(scope)
+            authorized = {**(headers or {}), **({"Authorization": sent} if sent else {})}
+            answer = await self.transport.send(method, url, headers=authorized, body=body, bound=bound, follow=follow)
+            if warning := answer.headers.get("warning"):  # distribution-spec v1.1 #warnings: never acted on
+                log.warning("registry.warned", host=self.host, warning=warning[:500])
+            if answer.status not in (401, 403):
+                return answer
+            if not await self.auth.is_worth_retrying(answer, sent, scope, where=where):
+                break
+        raise refusal(answer, where=where, asked=method)
+
+
+def refusal(answer: Answer, *, where: str, asked: str) -> RegistryError:
+    """The exception for an answer that is not the one asked for: distribution-spec v1.1 #error-codes."""
+    codes, words = _error_codes(answer.body)
+    said = f": {words}" if words else ""
+    match answer.status:
+        case 401 | 403:
+            host = where.split("/", 1)[0]
+            return AccessDenied(
+                f"{where}: the registry refused {asked} ({answer.status}{said}): check the credential for {host}",
+                status=answer.status,
+                codes=codes,
+            )
+        case 404:
+            return NotFound(f"{where}: not found (404{said})", status=404, codes=codes)
+        case 429:
+            return RegistryError(f"{where}: too many requests (429{said}): try again later", status=429, codes=codes)
+        case _:
+            return RegistryError(
+                f"{where}: the registry answered {asked} with {answer.status}{said}", status=answer.status, codes=codes
+            )
+
+
+def _error_codes(body: bytes) -> tuple[tuple[str, ...], str]:
+    try:
+        errors = json.loads(body)["errors"]
+        codes = tuple(str(error.get("code", "")) for error in errors)
+        words = "; ".join(" ".join(filter(None, (str(e.get("code", "")), str(e.get("message", ""))))) for e in errors)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return (), ""
+    return codes, " ".join(words.split())[:500]
+
+
+@dataclass(frozen=True, slots=True)
+class RegistryRepository:
+    """One repository of a registry (storage.py, Source and Destination)."""
+
+    registry: Registry
+    path: str
+
+    @property
+    def name(self) -> str:
+        """`HOST/PATH`."""
+        return f"{self.registry.host}/{self.path}"
+
+    async def head(self, version: str | Digest) -> Digest | None:
+        """See Source; a registry that names no digest in its answer is asked for the manifest."""
+        answer = await self._get("HEAD", f"manifests/{version}", where=self._at(version), accept=manifests.ACCEPT)
+        if answer.status == 404:
+            return None
+        if answer.status != 200:
+            raise refusal(answer, where=self._at(version), asked="HEAD")
+        if digest := answer.headers.get("docker-content-digest"):
+            return Digest.parse(digest)
+        return (await self.manifest(version)).digest
+
+    async def manifest(self, version: str | Digest) -> Manifest:
+        """See Source."""
+        where = self._at(version)
+        answer = await self._get("GET", f"manifests/{version}", where=where, accept=manifests.ACCEPT)
+        if answer.status != 200:
+            raise refusal(answer, where=where, asked="GET")
+        algorithm = "sha256"
+        if isinstance(version, Digest):
+            verified(answer.body, version, where=where)
+            algorithm = version.algorithm
+        elif stated := answer.headers.get("docker-content-digest"):
+            verified(answer.body, Digest.parse(stated), where=where)
+        return Manifest.parse(answer.body, answer.headers.get("content-type", ""), where=where, algorithm=algorithm)
+
+    async def referrers(self, subject: Digest) -> tuple[Descriptor, ...]:
+        """See Source; the API is tried until this host is known to lack it, then the fallback tag is read.
+
+        GHCR answers the API with a redirect to a page (project-zot/zot#4060), so nothing but an index counts.
+        """
+        if not self.registry.lacks_referrers_api:
+            listed = await self._referrers_by_api(subject)
+            if listed is not None:
+                return listed
+            self.registry.lacks_referrers_api = True
+        tag = subject.fallback_tag()
+        try:
+            fallback = await self.manifest(tag)
+        except NotFound:
+            return ()
+        return fallback.children[:_REFERRERS_MAX] if fallback.is_index else ()
+
+    async def _referrers_by_api(self, subject: Digest) -> tuple[Descriptor, ...] | None:
+        where, found = f"{self._at(subject)} (referrers)", list[Descriptor]()
+        url: str | None = self._url(f"referrers/{subject}")
+        for _ in range(_PAGES_MAX):
+            answer = await self._get("GET", url or "", where=where, accept=manifests.OCI_INDEX, follow=False)
+            kind = answer.headers.get("content-type", "").partition(";")[0].strip()
+            if answer.status in (429, 500, 502, 503, 504):
+                raise refusal(answer, where=where, asked="GET")
+            if answer.status != 200 or kind != manifests.OCI_INDEX:
+                return None
+            found += Manifest.parse(answer.body, kind, where=where).children
+            link = next_link(answer.headers.get("link", ""))
+            if link is None or len(found) >= _REFERRERS_MAX:
+                return tuple(found[:_REFERRERS_MAX])
+            url = self._next_page(answer.url, link, where)
+        raise ManifestError(f"{where}: more than {_PAGES_MAX} pages")
+
+    async def tags(self) -> tuple[str, ...]:
+        """See Destination."""
+        where, found = f"{self.name} (tags)", set[str]()
+        url = self._url(f"tags/list?n={_TAGS_PER_PAGE}")
+        for _ in range(_PAGES_MAX):
+            answer = await self._get("GET", url, where=where, accept="application/json")
+            if answer.status == 404:
+                return ()
+            if answer.status != 200:
+                raise refusal(answer, where=where, asked="GET")
+            try:
+                found.update(map(str, json.loads(answer.body).get("tags") or ()))
+            except (ValueError, AttributeError, TypeError) as exc:
+                raise RegistryError(f"{where}: the list of tags cannot be read") from exc
+            link = next_link(answer.headers.get("link", ""))
+            if link is None:
+                return tuple(sorted(found))
+            url = self._next_page(answer.url, link, where)
+        raise RegistryError(f"{where}: more than {_PAGES_MAX} pages")
+
+    async def has_blob(self, blob: Descriptor) -> bool:
+        """See Source; a blob of another size than promised is not the blob."""
+        where = self._at(blob.digest)
+        answer = await self._get("HEAD", f"blobs/{blob.digest}", where=where)
+        if answer.status == 404:
+            return False
+        if answer.status != 200:
+            raise refusal(answer, where=where, asked="HEAD")
+        length = answer.headers.get("content-length")
+        return length is None or length == str(blob.size)
+
+    async def open_blob(self, blob: Descriptor) -> HttpBody:
+        """See Source."""
+        where = self._at(blob.digest)
+        sent = await self.registry.auth.authorization(self._scope("pull"))
+        return self.registry.streams.body(
+            self._url(f"blobs/{blob.digest}"),
+            headers={"Authorization": sent} if sent else {},
+            refusal=lambda answer: refusal(answer, where=where, asked="GET"),
+        )
+
+    async def start_upload(self, blob: Descriptor, *, mount_from: str = "") -> HttpUpload | None:
+        """See Destination; distribution-spec v1.1 #mounting-a-blob-from-another-repository, #post-then-put."""
+        where, scope, query = self._at(blob.digest), self._scope("pull,push"), ""
+        if mount_from:
+            query = "?" + urlencode({"mount": str(blob.digest), "from": mount_from})
+            scope += f" repository:{mount_from}:pull"
+        url = self._url(f"blobs/uploads/{query}")
+        answer = await self.registry.request("POST", url, scope=scope, where=where)
+        if answer.status == 201 and mount_from:
+            return None
+        location = answer.headers.get("location")
+        if answer.status not in (201, 202) or not location:
+            raise refusal(answer, where=where, asked="POST")
+        at = checked_target(answer.url, location, what="an upload location")
+        at += ("&" if urlsplit(at).query else "?") + "digest=" + quote(str(blob.digest), safe=":")
+        sent = await self.registry.auth.authorization(self._scope("pull,push"))
+        return self.registry.streams.upload(
+            at,
+            blob.size,
+            headers={"Authorization": sent} if sent and origin(at) == origin(self.registry.endpoint) else {},
+            refusal=lambda answer: refusal(answer, where=where, asked="PUT"),
+        )
+
+    async def put_manifest(self, manifest: Manifest, *, tag: str = "") -> bool:
+        """See Destination; a registry that names another digest than ours is a ContentError."""
+        where = self._at(tag or manifest.digest)
+        answer = await self.registry.request(
+            "PUT",
+            self._url(f"manifests/{tag or manifest.digest}"),
+            scope=self._scope("pull,push"),
+            where=where,
+            headers={"Content-Type": manifest.media_type},
+            body=manifest.raw,
+        )
+        if answer.status not in (200, 201, 202, 204):
+            raise refusal(answer, where=where, asked="PUT")
+        stated = answer.headers.get("docker-content-digest", "")
+        if stated and stated != str(manifest.digest) and stated.startswith(manifest.digest.algorithm):
+            raise ContentError(f"{where}: the registry stored {manifest.digest} as {stated}: it changed the bytes")
+        return "oci-subject" in answer.headers
+
+    async def _get(self, method: str, at: str, *, where: str, accept: str = "*/*", follow: bool = True) -> Answer:
+        url = at if "://" in at else self._url(at)
+        return await self.registry.request(
+            method, url, scope=self._scope("pull"), where=where, headers={"Accept": accept}, follow=follow
+        )
+
+    def _next_page(self, url: str, link: str, where: str) -> str:
+        following = urljoin(url, link)
+        if origin(following) != origin(url):
+            raise RegistryError(f"{where}: the next page is at another host ({urlsplit(following).netloc}): refused")
+        return following
+
+    def _url(self, rest: str) -> str:
+        return f"{self.registry.endpoint.rstrip('/')}/v2/{self.path}/{rest}"
+
+    def _scope(self, actions: str) -> str:
+        return f"repository:{self.path}:{actions}"
+
+    def _at(self, version: str | Digest) -> str:
+        return f"{self.name}@{version}" if isinstance(version, Digest) else f"{self.name}:{version}"
