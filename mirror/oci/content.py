@@ -58,7 +58,7 @@ class Digest:
         return hashlib.new(self.algorithm)
 
     def fallback_tag(self, suffix: str = "") -> str:
-        """The tag of what refers to this digest (distribution-spec v1.1 #referrers-tag-schema), or cosign's by *suffix*.
+        """The tag of what refers to this digest (distribution-spec v1.1 #referrers-tag-schema), cosign's with *suffix*.
 
         The specification truncates the algorithm to 32 and the encoded part to 64 characters.
         """

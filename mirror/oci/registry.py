@@ -18,7 +18,7 @@ from urllib.parse import quote, urlencode, urljoin, urlsplit
 
 import structlog
 
-from mirror.errors import AccessDenied, ContentError, ManifestError, NotFound, RegistryError
+from mirror.errors import AccessDenied, BadReference, ContentError, ManifestError, NotFound, RegistryError
 from mirror.http.stream import HttpBody, HttpUpload, Streams
 from mirror.http.transport import Answer, Transport, checked_target, origin
 from mirror.oci import manifest as manifests
@@ -122,6 +122,14 @@ def _error_codes(body: bytes) -> tuple[tuple[str, ...], str]:
     return codes, " ".join(words.split())[:500]
 
 
+def _stated_digest(answer: Answer, *, where: str) -> Digest | None:
+    stated = answer.headers.get("docker-content-digest")
+    try:
+        return Digest.parse(stated) if stated else None
+    except BadReference as exc:
+        raise RegistryError(f"{where}: the registry names a digest that is none: {exc}") from exc
+
+
 @dataclass(frozen=True, slots=True)
 class RegistryRepository:
     """One repository of a registry (storage.py, Source and Destination)."""
@@ -141,9 +149,8 @@ class RegistryRepository:
             return None
         if answer.status != 200:
             raise refusal(answer, where=self._at(version), asked="HEAD")
-        if digest := answer.headers.get("docker-content-digest"):
-            return Digest.parse(digest)
-        return (await self.manifest(version)).digest
+        stated = _stated_digest(answer, where=self._at(version))
+        return stated or (await self.manifest(version)).digest
 
     async def manifest(self, version: str | Digest) -> Manifest:
         """See Source."""
@@ -155,8 +162,9 @@ class RegistryRepository:
         if isinstance(version, Digest):
             verified(answer.body, version, where=where)
             algorithm = version.algorithm
-        elif stated := answer.headers.get("docker-content-digest"):
-            verified(answer.body, Digest.parse(stated), where=where)
+        elif stated := _stated_digest(answer, where=where):
+            verified(answer.body, stated, where=where)
+            algorithm = stated.algorithm
         return Manifest.parse(answer.body, answer.headers.get("content-type", ""), where=where, algorithm=algorithm)
 
     async def referrers(self, subject: Digest) -> tuple[Descriptor, ...]:

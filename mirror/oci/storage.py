@@ -34,12 +34,20 @@ class Source(Protocol):
     async def has_blob(self, blob: Descriptor) -> bool: ...
 
     async def open_blob(self, blob: Descriptor) -> Body:
-        """A body that is about to deliver *blob*; raises NotFound. It is read, and closed, in a worker thread."""
+        """A body that will deliver *blob*; it is read, and closed, in a worker thread.
+
+        Nothing need be asked of the place before the first read, so NotFound may come from there.
+        """
         ...
 
 
 class Destination(Source, Protocol):
     """A repository that is read and written."""
+
+    @property
+    def path(self) -> str:
+        """What a mount from this repository names it by."""
+        ...
 
     async def start_upload(self, blob: Descriptor, *, mount_from: str = "") -> Upload | None:
         """An upload for *blob*; None where it was mounted from the repository *mount_from* (a path) and is complete."""

@@ -1,0 +1,283 @@
+"""Copies a graph of content from one repository to another.
+
+    blobs ──► child manifests, by digest ──► read back ──► the root with its tag ──► one HEAD of the tag
+
+A `Copier` is one run's work on one destination. What it knows of the destination, it has proven itself in this run.
+
+Rules it keeps (DESIGN.md, Promises):
+- children before parents, the tag last; before the tag, every manifest below the root is read back and compared;
+- each unique blob is read from the source once: where another repository of the destination holds it, it is mounted;
+- a copy waits only for a blob's upload in flight, never for another image's manifest, and holds no slot while waiting;
+- a manifest refused for missing content has its content asked for again, and is sent again, once;
+- a blob that broke off is begun anew, BLOB_ATTEMPTS times; wrong bytes are never tried again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import Counter
+from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+import structlog
+
+from mirror.errors import ContentError, ManifestError, NotFound, RegistryError, Unreachable
+from mirror.oci.blob import Body, Upload, hashed, relay
+from mirror.oci.content import Descriptor, Digest
+from mirror.oci.manifest import Manifest
+from mirror.oci.storage import Destination, Source
+
+BLOB_ATTEMPTS = 4
+BLOBS_AT_ONCE = 16
+DEPTH_MAX = 4
+_MISSING_CONTENT = frozenset({"MANIFEST_BLOB_UNKNOWN", "BLOB_UNKNOWN", "MANIFEST_UNKNOWN", "MANIFEST_INVALID"})
+
+T = TypeVar("T")
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """A root manifest and everything below it, as the source has it."""
+
+    root: Manifest
+    below: tuple[Manifest, ...]
+    """Children before parents, each digest once, the root left out."""
+
+    @property
+    def blobs(self) -> tuple[Descriptor, ...]:
+        """Every blob, each digest once."""
+        return tuple({blob.digest: blob for manifest in (*self.below, self.root) for blob in manifest.blobs}.values())
+
+    @property
+    def size(self) -> int:
+        """Bytes of all blobs."""
+        return sum(blob.size for blob in self.blobs)
+
+
+async def read_graph(source: Source, root: Manifest, *, depth: int = 0) -> Graph:
+    """Reads every manifest below *root*, by digest; raises ContentError for a child that the source lacks."""
+    if depth > DEPTH_MAX:
+        raise ManifestError(f"{source.name}@{root.digest}: indexes nest more than {DEPTH_MAX} deep")
+
+    async def child(promise: Descriptor) -> Graph:
+        try:
+            manifest = await source.manifest(promise.digest)
+        except NotFound as exc:
+            raise ContentError(
+                f"{source.name}@{root.digest}: the index lists {promise.digest} ({promise.platform or 'no platform'}), "
+                "which the source lacks: the image is incomplete upstream"
+            ) from exc
+        if manifest.size != promise.size:
+            raise ContentError(
+                f"{source.name}@{promise.digest}: the manifest has {manifest.size} bytes, {promise.size} were promised"
+            )
+        return await read_graph(source, manifest, depth=depth + 1)
+
+    unique = {promise.digest: promise for promise in root.children}
+    graphs = await gather(*(child(promise) for promise in unique.values()))
+    below = {manifest.digest: manifest for graph in graphs for manifest in (*graph.below, graph.root)}
+    return Graph(root, tuple(below.values()))
+
+
+async def gather(*work: Coroutine[None, None, T]) -> list[T]:
+    """All results in order; the first failure cancels the rest and is raised alone, not in a group."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(one) for one in work]
+    except BaseExceptionGroup as failures:
+        raise failures.exceptions[0] from None
+    return [task.result() for task in tasks]
+
+
+K = TypeVar("K")
+
+
+class Once(Generic[K]):
+    """Work that is done once for each key: whoever asks later waits for it, and it ends when nobody waits any more.
+
+    Work that failed or was given up is done anew by the next who asks.
+    """
+
+    def __init__(self) -> None:
+        self._tasks: dict[K, asyncio.Task[None]] = {}
+        self._waiting: Counter[K] = Counter()
+
+    def forget(self, key: K) -> None:
+        """The next who asks for *key* does the work again."""
+        self._tasks.pop(key, None)
+
+    async def wait_for(self, key: K, work: Callable[[], Coroutine[None, None, None]]) -> None:
+        """*work* for *key* has been done; raises what it raised."""
+        task = self._tasks.get(key)
+        if task is None or (task.done() and (task.cancelled() or task.exception() is not None)):
+            task = self._tasks[key] = asyncio.create_task(work())
+        self._waiting[key] += 1
+        try:
+            await asyncio.shield(task)
+        finally:
+            self._waiting[key] -= 1
+            if not self._waiting[key] and not task.done():
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await task
+
+
+async def _started(destination: Destination, blob: Descriptor) -> Upload:
+    upload = await destination.start_upload(blob)
+    if upload is None:
+        raise RegistryError(f"{destination.name}@{blob.digest}: the registry answered an upload as if it were a mount")
+    return upload
+
+
+@dataclass(slots=True)
+class Copier:
+    """One run's copies into one destination."""
+
+    on_bytes: Callable[[str, int], None] = lambda _name, _count: None
+    """Told, in worker threads, the source's name and the bytes that went through."""
+    bytes_sent: int = field(default=0, init=False)
+    _threads: ThreadPoolExecutor = field(
+        default_factory=lambda: ThreadPoolExecutor(BLOBS_AT_ONCE, thread_name_prefix="blob"), init=False
+    )
+    _slots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(BLOBS_AT_ONCE), init=False)
+    _brought: Once[tuple[str, Digest]] = field(default_factory=Once, init=False)
+    _holders: dict[Digest, Destination] = field(default_factory=dict, init=False)
+    _in_flight: dict[Digest, asyncio.Event] = field(default_factory=dict, init=False)
+
+    def close(self) -> None:
+        """Ends the worker threads; what they did is over by then."""
+        self._threads.shutdown(wait=True)
+
+    async def copy(self, source: Source, destination: Destination, graph: Graph, *, tag: str = "") -> bool:
+        """*destination* holds *graph*, read back, and *tag* names its root.
+
+        The answer is put_manifest's for the root. Raises what source or destination raise; then no tag was written.
+        """
+        blobs = sorted(graph.blobs, key=lambda blob: -blob.size)
+        await gather(*(self._ensure(source, destination, blob) for blob in blobs))
+        for manifest in graph.below:
+            await self._put(source, destination, manifest, "")
+        await gather(*(_read_back(destination, manifest) for manifest in graph.below))
+        is_linked = await self._put(source, destination, graph.root, tag)
+        if tag:
+            seen = await destination.head(tag)
+            if seen != graph.root.digest:
+                raise ContentError(
+                    f"{destination.name}:{tag} names {seen or 'nothing'} after {graph.root.digest} was stored there"
+                )
+        return is_linked
+
+    async def _put(self, source: Source, destination: Destination, manifest: Manifest, tag: str) -> bool:
+        try:
+            return await destination.put_manifest(manifest, tag=tag)
+        except RegistryError as exc:
+            if exc.status not in (400, 404) or not _MISSING_CONTENT & set(exc.codes):
+                raise
+            # a registry's garbage collector, or a repository deleted under us
+            log.warning("copy.content_missing", where=destination.name, digest=str(manifest.digest), reason=str(exc))
+        for blob in manifest.blobs:
+            if not await destination.has_blob(blob):
+                self._brought.forget((destination.name, blob.digest))
+                self._holders.pop(blob.digest, None)
+                await self._ensure(source, destination, blob)
+        for child in manifest.children:
+            if await destination.head(child.digest) is None:
+                await self._put(source, destination, await source.manifest(child.digest), "")
+        return await destination.put_manifest(manifest, tag=tag)
+
+    async def _ensure(self, source: Source, destination: Destination, blob: Descriptor) -> None:
+        """*destination* holds *blob*; asked for twice, the work is done once."""
+        await self._brought.wait_for((destination.name, blob.digest), lambda: self._bring(source, destination, blob))
+
+    async def _bring(self, source: Source, destination: Destination, blob: Descriptor) -> None:
+        while blob.digest not in self._holders and (flight := self._in_flight.get(blob.digest)):
+            await flight.wait()
+        upload: Upload | None = None
+        if holder := self._holders.get(blob.digest):
+            upload = await destination.start_upload(blob, mount_from=holder.path)
+            if upload is None:
+                return
+        elif await destination.has_blob(blob):
+            self._holders.setdefault(blob.digest, destination)
+            return
+        elif blob.digest in self._in_flight:  # begun while we asked
+            await self._bring(source, destination, blob)
+            return
+        flight = self._in_flight[blob.digest] = asyncio.Event()
+        try:
+            await self._upload(source, destination, blob, upload)
+            self._holders.setdefault(blob.digest, destination)
+        finally:
+            if self._in_flight.get(blob.digest) is flight:
+                del self._in_flight[blob.digest]
+            flight.set()
+
+    async def _upload(self, source: Source, destination: Destination, blob: Descriptor, upload: Upload | None) -> None:
+        for attempt in range(1, BLOB_ATTEMPTS + 1):
+            async with self._slots:
+                try:
+                    upload = upload or await _started(destination, blob)
+                    await self._transfer(source, await source.open_blob(blob), upload, blob)
+                except (Unreachable, RegistryError) as exc:
+                    if upload is not None:
+                        upload.abort()
+                    if not exc.is_temporary or attempt == BLOB_ATTEMPTS:
+                        raise
+                    log.debug("copy.blob_begun_anew", source=source.name, digest=str(blob.digest), reason=str(exc))
+                else:
+                    self.bytes_sent += blob.size
+                    return
+            upload = None
+            await asyncio.sleep(0.25 * 2.0**attempt)
+
+    async def _transfer(self, source: Source, body: Body, upload: Upload, blob: Descriptor) -> None:
+        sent = 0
+
+        def count(chunk: int) -> None:
+            nonlocal sent
+            sent += chunk
+            self.on_bytes(source.name, chunk)
+
+        try:
+            await in_thread(
+                self._threads, lambda: relay(body, upload, blob, where=source.name, on_bytes=count), body, upload
+            )
+        except BaseException:
+            self.on_bytes(source.name, -sent)
+            raise
+
+
+async def in_thread(threads: ThreadPoolExecutor, call: Callable[[], T], *exchanges: Body | Upload) -> T:
+    """*call*'s result from a worker thread; when cancelled, *exchanges* are aborted and the thread has ended."""
+    future = asyncio.get_running_loop().run_in_executor(threads, call)
+    try:
+        return await asyncio.shield(future)
+    except asyncio.CancelledError:
+        for exchange in exchanges:
+            exchange.abort()
+        with contextlib.suppress(Exception):
+            await future
+        raise
+
+
+async def read_blob(source: Source, blob: Descriptor, threads: ThreadPoolExecutor) -> None:
+    """Reads *blob* to its end and holds it to its promise; raises ContentError, NotFound, Unreachable."""
+    body = await source.open_blob(blob)
+
+    def read() -> None:
+        try:
+            hashed(body, blob, where=source.name, on_chunk=lambda _chunk: None)
+        finally:
+            body.close()
+
+    await in_thread(threads, read, body)
+
+
+async def _read_back(destination: Destination, manifest: Manifest) -> None:
+    stored = await destination.manifest(manifest.digest)
+    if stored.raw != manifest.raw:
+        raise ContentError(f"{destination.name}@{manifest.digest}: other bytes are read back than were stored")

@@ -1,0 +1,147 @@
+"""What refers to an image travels with it: signatures, attestations, bills of material.
+
+Four ways to refer to a digest are in use, and all are looked at:
+
+    tag  sha256-HEX.sig, .att, .sbom     cosign 2 (sigstore/cosign, specs/SIGNATURE_SPEC.md)
+    tag  sha256-HEX                      the referrers API's fallback (distribution-spec v1.1 #referrers-tag-schema)
+    the referrers API                    manifests with a `subject`
+
+Subjects come first (Harbor links a signature only to what is already there). Where the destination did not link a
+manifest to its subject, the fallback tag is ours to maintain (distribution-spec v1.1
+#pushing-manifests-with-subject): listed there, nobody's entries lost.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+
+from mirror.errors import ManifestError, MirrorError, NotFound
+from mirror.oci.content import Descriptor, Digest
+from mirror.oci.copy import Copier, gather, read_graph
+from mirror.oci.manifest import OCI_INDEX, Manifest
+from mirror.oci.storage import Destination, Source
+
+COSIGN_SUFFIXES = (".sig", ".att", ".sbom")
+
+
+@dataclass(frozen=True, slots=True)
+class Referrers:
+    """What refers to one digest at a source."""
+
+    subject: Digest
+    tagged: tuple[tuple[str, Manifest], ...]
+    """By digest tag, the fallback tag included."""
+    listed: tuple[Manifest, ...]
+    """Named by the referrers API or by the fallback tag's index."""
+
+
+@dataclass(frozen=True, slots=True)
+class Travelled:
+    """What became of an image's referrers."""
+
+    digests: tuple[Digest, ...]
+    """Of those that are at the destination."""
+    problems: tuple[str, ...] = field(default=())
+    """A sentence for each that is not."""
+
+
+async def gathered(source: Source, subject: Digest) -> Referrers:
+    """Everything that refers to *subject* at *source*."""
+
+    async def at_tag(tag: str) -> Manifest | None:
+        try:
+            return await source.manifest(tag)
+        except NotFound:
+            return None
+
+    tags = [subject.fallback_tag(suffix) for suffix in COSIGN_SUFFIXES]
+    listed = {descriptor.digest for descriptor in await source.referrers(subject)}
+    if listed:  # where nothing is listed there is no fallback tag to keep
+        tags.append(subject.fallback_tag())
+    found = await gather(*(at_tag(tag) for tag in tags))
+    manifests = await gather(*(source.manifest(digest) for digest in sorted(listed)))
+    return Referrers(
+        subject,
+        tuple((tag, manifest) for tag, manifest in zip(tags, found, strict=True) if manifest is not None),
+        tuple(manifests),
+    )
+
+
+async def travel(copier: Copier, source: Source, destination: Destination, referrers: Referrers) -> Travelled:
+    """Brings *referrers* to *destination*, each on its own: one that fails is a problem, not an exception."""
+    digests, problems, unlinked = list[Digest](), list[str](), list[Manifest]()
+    fallback_tag = referrers.subject.fallback_tag()
+
+    async def bring(manifest: Manifest, tag: str) -> bool:
+        if tag and await destination.head(tag) == manifest.digest:
+            return True
+        return await copier.copy(source, destination, await read_graph(source, manifest), tag=tag)
+
+    async def attempt(manifest: Manifest, tag: str) -> None:
+        try:
+            is_linked = await bring(manifest, tag)
+        except MirrorError as exc:
+            problems.append(f"{tag or manifest.digest}: {exc}")
+            return
+        digests.append(manifest.digest)
+        if manifest.subject == referrers.subject and not is_linked:
+            unlinked.append(manifest)
+
+    work = [("", manifest) for manifest in referrers.listed]
+    work += [(tag, manifest) for tag, manifest in referrers.tagged if tag != fallback_tag]
+    await gather(*(attempt(manifest, tag) for tag, manifest in work))
+    try:
+        await _keep_fallback(destination, referrers, unlinked)
+    except MirrorError as exc:
+        problems.append(f"{fallback_tag}: {exc}")
+    return Travelled(tuple(sorted(set(digests))), tuple(sorted(problems)))
+
+
+async def _keep_fallback(destination: Destination, referrers: Referrers, unlinked: Sequence[Manifest]) -> None:
+    """The fallback tag at *destination* lists *unlinked* and what upstream's fallback tag lists, and what it listed."""
+    tag = referrers.subject.fallback_tag()
+    upstream = dict(referrers.tagged).get(tag)
+    wanted = {manifest.digest: manifest.descriptor for manifest in unlinked}
+    if not wanted and upstream is None:
+        return
+    try:
+        present: Manifest | None = await destination.manifest(tag)
+    except NotFound:
+        present = None
+    if present is None and upstream is not None and await _is_whole(destination, upstream, wanted.keys()):
+        await destination.put_manifest(upstream, tag=tag)
+        return
+    if present is not None and not present.is_index:
+        raise ManifestError(f"{destination.name}:{tag} is not an index, so it cannot list referrers")
+    kept = {child.digest for child in present.children} if present else set()
+    if missing := [descriptor for digest, descriptor in sorted(wanted.items()) if digest not in kept]:
+        await destination.put_manifest(_extended(present, missing, where=destination.name), tag=tag)
+
+
+async def _is_whole(destination: Destination, index: Manifest, wanted: Collection[Digest]) -> bool:
+    """Whether *index* lists all that is *wanted* and *destination* has all that it lists."""
+    listed = {child.digest for child in index.children}
+    held = await gather(*(destination.head(digest) for digest in listed))
+    return listed >= set(wanted) and None not in held
+
+
+def _extended(index: Manifest | None, more: Sequence[Descriptor], *, where: str) -> Manifest:
+    view = json.loads(index.raw) if index else {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": []}
+    view["manifests"] = [*view["manifests"], *map(_entry, more)]
+    return Manifest.parse(json.dumps(view).encode(), OCI_INDEX, where=where)
+
+
+def _entry(descriptor: Descriptor) -> dict[str, object]:
+    # distribution-spec v1.1: artifactType and annotations are pulled up from the manifest
+    entry: dict[str, object] = {
+        "mediaType": descriptor.media_type,
+        "digest": str(descriptor.digest),
+        "size": descriptor.size,
+    }
+    if descriptor.artifact_type:
+        entry["artifactType"] = descriptor.artifact_type
+    if descriptor.annotations:
+        entry["annotations"] = dict(descriptor.annotations)
+    return entry
