@@ -1,0 +1,140 @@
+"""Answers on stdout: one JSON document, or tables.
+
+With `-o json` stdout holds exactly one document, also when the command fails: the error is in it. Tables are cut to a
+terminal's width and never to a pipe's. What a registry says is shown without its control characters.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar
+
+import click
+
+SCHEMA = 1
+_ANSWERED = "mirror.cli.output.answered"
+_FORMAT = "mirror.cli.output.format"
+_PIPE_WIDTH = 100_000
+
+OutputFormat = Literal["table", "json"]
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column's heading and how its cells are set."""
+
+    title: str
+    is_right: bool = False
+    style: str = ""
+
+
+def output_option(function: Function) -> Function:
+    """Gives a command `-o table|json`, passed as *output_format*."""
+
+    def remember(context: click.Context, _: click.Parameter, value: str) -> str:
+        context.meta[_FORMAT] = value  # shared with the context above, so that a failure is told in kind
+        return value
+
+    return click.option(
+        "-o",
+        "--output",
+        "output_format",
+        type=click.Choice(["table", "json"]),
+        default="table",
+        callback=remember,
+        help="A table for people, or one JSON document for scripts.  [default: table]",
+    )(function)
+
+
+def print_json(document: Mapping[str, Any]) -> None:
+    """Prints *document* with its `schema`, its keys sorted."""
+    text = json.dumps({"schema": SCHEMA, **document}, indent=2, sort_keys=True, ensure_ascii=False)
+    context = click.get_current_context(silent=True)
+    if context is not None:
+        context.meta[_ANSWERED] = True
+    _write(text)
+
+
+def print_failure(meta: Mapping[str, Any], messages: Sequence[str], exit_code: int) -> None:
+    """Prints the JSON document of a failure, if by *meta* JSON was asked for and no document has been printed."""
+    if meta.get(_FORMAT) != "json" or meta.get(_ANSWERED):
+        return
+    error = {"messages": list(messages), "exit_code": exit_code}
+    _write(json.dumps({"schema": SCHEMA, "error": error}, indent=2, sort_keys=True, ensure_ascii=False))
+
+
+def print_table(columns: Sequence[Column | str], rows: Iterable[Sequence[str]], *, title: str = "") -> None:
+    """Prints *rows*; a cell may be of several lines. Nothing is cut off when stdout is not a terminal."""
+    from rich import box  # noqa: PLC0415  rich is loaded by what prints a table, and by nothing else
+    from rich.table import Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    table = Table(
+        title=printable(title) or None,
+        title_justify="left",
+        title_style="bold",
+        box=box.SIMPLE_HEAD if sys.stdout.isatty() else None,
+        pad_edge=False,
+        header_style="bold",
+    )
+    for column in (Column(column) if isinstance(column, str) else column for column in columns):
+        justify: Literal["left", "right"] = "right" if column.is_right else "left"
+        table.add_column(column.title, justify=justify, style=column.style, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(printable(cell)) for cell in row))
+    _write_rich(table)
+
+
+def print_line(text: str = "") -> None:
+    """Prints one line of an answer for people."""
+    _write(printable(text))
+
+
+def printable(text: str) -> str:
+    """*text* with its control characters spelt out: a registry's words must not steer a terminal."""
+    return "".join(mark if mark.isprintable() or mark == "\n" else repr(mark)[1:-1] for mark in text)
+
+
+def human_size(size: int) -> str:
+    """*size* in bytes, for people: `512 B`, `3.4 MB`; powers of 1000."""
+    amount = float(size)
+    for unit in ("B", "kB", "MB", "GB"):
+        if amount < 999.5:
+            return f"{amount:.0f} {unit}" if unit == "B" or amount >= 99.95 else f"{amount:.1f} {unit}"
+        amount /= 1000
+    return f"{amount:.1f} TB"
+
+
+def human_seconds(seconds: float) -> str:
+    """*seconds*, for people: `0.4 s`, `12 s`, `3 min 20 s`, `2 h 5 min`."""
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole // 60 % 60} min"
+
+
+def _write_rich(renderable: Any) -> None:
+    from rich.console import Console  # noqa: PLC0415
+
+    console = Console(file=sys.stdout) if sys.stdout.isatty() else Console(width=_PIPE_WIDTH, no_color=True)
+    with console.capture() as capture:
+        console.print(renderable)
+    _write("\n".join(line.rstrip() for line in capture.get().rstrip("\n").split("\n")))
+
+
+def _write(text: str) -> None:
+    try:
+        sys.stdout.write(f"{text}\n")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as exc:
+        raise OSError(exc.errno, exc.strerror, "stdout") from exc
