@@ -35,6 +35,7 @@ BLOBS_AT_ONCE = 16
 DEPTH_MAX = 4
 _MISSING_CONTENT = frozenset({"MANIFEST_BLOB_UNKNOWN", "BLOB_UNKNOWN", "MANIFEST_UNKNOWN", "MANIFEST_INVALID"})
 
+OnBytes = Callable[[int], None]
 T = TypeVar("T")
 log = structlog.get_logger()
 
@@ -122,8 +123,7 @@ class Once(Generic[K]):
             self._waiting[key] -= 1
             if not self._waiting[key] and not task.done():
                 task.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await task
+                await asyncio.wait([task])
 
 
 async def _started(destination: Destination, blob: Descriptor) -> Upload:
@@ -137,9 +137,6 @@ async def _started(destination: Destination, blob: Descriptor) -> Upload:
 class Copier:
     """One run's copies into one destination."""
 
-    on_bytes: Callable[[str, int], None] = lambda _name, _count: None
-    """Told, in worker threads, the source's name and the bytes that went through."""
-    bytes_sent: int = field(default=0, init=False)
     _threads: ThreadPoolExecutor = field(
         default_factory=lambda: ThreadPoolExecutor(BLOBS_AT_ONCE, thread_name_prefix="blob"), init=False
     )
@@ -152,23 +149,32 @@ class Copier:
         """Ends the worker threads; what they did is over by then."""
         self._threads.shutdown(wait=True)
 
-    async def copy(self, source: Source, destination: Destination, graph: Graph, *, tag: str = "") -> bool:
-        """*destination* holds *graph*, read back, and *tag* names its root.
+    async def copy(
+        self, source: Source, destination: Destination, graph: Graph, *, on_bytes: OnBytes = lambda _count: None
+    ) -> None:
+        """*destination* holds everything below *graph*'s root, read back; nothing names the root yet.
 
-        The answer is put_manifest's for the root. Raises what source or destination raise; then no tag was written.
+        *on_bytes* is told, in worker threads, of the bytes that went through; those of an attempt that broke off are
+        taken back. Raises what source or destination raise.
         """
         blobs = sorted(graph.blobs, key=lambda blob: -blob.size)
-        await gather(*(self._ensure(source, destination, blob) for blob in blobs))
-        for manifest in graph.below:
-            await self._put(source, destination, manifest, "")
+        await gather(*(self._ensure(source, destination, blob, on_bytes) for blob in blobs))
+        await gather(*(self._put(source, destination, m, "") for m in graph.below if not m.is_index))
+        for index in graph.below:
+            if index.is_index:
+                await self._put(source, destination, index, "")
         await gather(*(_read_back(destination, manifest) for manifest in graph.below))
-        is_linked = await self._put(source, destination, graph.root, tag)
-        if tag:
-            seen = await destination.head(tag)
-            if seen != graph.root.digest:
-                raise ContentError(
-                    f"{destination.name}:{tag} names {seen or 'nothing'} after {graph.root.digest} was stored there"
-                )
+
+    async def place(self, source: Source, destination: Destination, root: Manifest, *, tag: str = "") -> bool:
+        """*destination* holds *root*, whose graph was copied, and *tag*, if given, is seen to name it.
+
+        The answer is put_manifest's.
+        """
+        is_linked = await self._put(source, destination, root, tag)
+        if tag and (seen := await destination.head(tag)) != root.digest:
+            raise ContentError(
+                f"{destination.name}:{tag} names {seen or 'nothing'} after {root.digest} was stored there"
+            )
         return is_linked
 
     async def _put(self, source: Source, destination: Destination, manifest: Manifest, tag: str) -> bool:
@@ -183,17 +189,19 @@ class Copier:
             if not await destination.has_blob(blob):
                 self._brought.forget((destination.name, blob.digest))
                 self._holders.pop(blob.digest, None)
-                await self._ensure(source, destination, blob)
+                await self._ensure(source, destination, blob, lambda _count: None)
         for child in manifest.children:
             if await destination.head(child.digest) is None:
                 await self._put(source, destination, await source.manifest(child.digest), "")
         return await destination.put_manifest(manifest, tag=tag)
 
-    async def _ensure(self, source: Source, destination: Destination, blob: Descriptor) -> None:
+    async def _ensure(self, source: Source, destination: Destination, blob: Descriptor, on_bytes: OnBytes) -> None:
         """*destination* holds *blob*; asked for twice, the work is done once."""
-        await self._brought.wait_for((destination.name, blob.digest), lambda: self._bring(source, destination, blob))
+        await self._brought.wait_for(
+            (destination.name, blob.digest), lambda: self._bring(source, destination, blob, on_bytes)
+        )
 
-    async def _bring(self, source: Source, destination: Destination, blob: Descriptor) -> None:
+    async def _bring(self, source: Source, destination: Destination, blob: Descriptor, on_bytes: OnBytes) -> None:
         while blob.digest not in self._holders and (flight := self._in_flight.get(blob.digest)):
             await flight.wait()
         upload: Upload | None = None
@@ -205,49 +213,53 @@ class Copier:
             self._holders.setdefault(blob.digest, destination)
             return
         elif blob.digest in self._in_flight:  # begun while we asked
-            await self._bring(source, destination, blob)
+            await self._bring(source, destination, blob, on_bytes)
             return
         flight = self._in_flight[blob.digest] = asyncio.Event()
         try:
-            await self._upload(source, destination, blob, upload)
+            await self._upload(source, destination, blob, upload, on_bytes)
             self._holders.setdefault(blob.digest, destination)
         finally:
             if self._in_flight.get(blob.digest) is flight:
                 del self._in_flight[blob.digest]
             flight.set()
 
-    async def _upload(self, source: Source, destination: Destination, blob: Descriptor, upload: Upload | None) -> None:
+    async def _upload(
+        self, source: Source, destination: Destination, blob: Descriptor, upload: Upload | None, on_bytes: OnBytes
+    ) -> None:
         for attempt in range(1, BLOB_ATTEMPTS + 1):
             async with self._slots:
                 try:
-                    upload = upload or await _started(destination, blob)
-                    await self._transfer(source, await source.open_blob(blob), upload, blob)
+                    body = await source.open_blob(blob)
+                    try:
+                        upload = upload or await _started(destination, blob)
+                    except BaseException:
+                        body.close()
+                        raise
+                    await self._transfer(source, body, upload, blob, on_bytes)
                 except (Unreachable, RegistryError) as exc:
-                    if upload is not None:
-                        upload.abort()
                     if not exc.is_temporary or attempt == BLOB_ATTEMPTS:
                         raise
                     log.debug("copy.blob_begun_anew", source=source.name, digest=str(blob.digest), reason=str(exc))
                 else:
-                    self.bytes_sent += blob.size
                     return
             upload = None
             await asyncio.sleep(0.25 * 2.0**attempt)
 
-    async def _transfer(self, source: Source, body: Body, upload: Upload, blob: Descriptor) -> None:
+    async def _transfer(self, source: Source, body: Body, upload: Upload, blob: Descriptor, on_bytes: OnBytes) -> None:
         sent = 0
 
         def count(chunk: int) -> None:
             nonlocal sent
             sent += chunk
-            self.on_bytes(source.name, chunk)
+            on_bytes(chunk)
 
         try:
             await in_thread(
                 self._threads, lambda: relay(body, upload, blob, where=source.name, on_bytes=count), body, upload
             )
         except BaseException:
-            self.on_bytes(source.name, -sent)
+            on_bytes(-sent)
             raise
 
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from mirror.errors import ManifestError, MirrorError, NotFound
 from mirror.oci.content import Descriptor, Digest
@@ -77,7 +78,8 @@ async def travel(copier: Copier, source: Source, destination: Destination, refer
     async def bring(manifest: Manifest, tag: str) -> bool:
         if tag and await destination.head(tag) == manifest.digest:
             return True
-        return await copier.copy(source, destination, await read_graph(source, manifest), tag=tag)
+        await copier.copy(source, destination, await read_graph(source, manifest))
+        return await copier.place(source, destination, manifest, tag=tag)
 
     async def attempt(manifest: Manifest, tag: str) -> None:
         try:
@@ -128,7 +130,9 @@ async def _is_whole(destination: Destination, index: Manifest, wanted: Collectio
 
 
 def _extended(index: Manifest | None, more: Sequence[Descriptor], *, where: str) -> Manifest:
-    view = json.loads(index.raw) if index else {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": []}
+    view: dict[str, Any] = (
+        json.loads(index.raw) if index else {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": []}
+    )
     view["manifests"] = [*view["manifests"], *map(_entry, more)]
     return Manifest.parse(json.dumps(view).encode(), OCI_INDEX, where=where)
 
