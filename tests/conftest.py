@@ -1,0 +1,90 @@
+"""What every test may ask for: running servers and their directories."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.servers.certificates import Certificates, make_certificates
+from tests.servers.distribution import Distribution, docker_registry
+from tests.servers.fake import FakeRegistry, fake_registry
+from tests.servers.olareg import olareg
+from tests.servers.proxy import Proxy, http_proxy
+from tests.servers.tokens import TokenService, token_service
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    """A certificate for loopback, and the authority that vouches for it."""
+    return make_certificates(tmp_path_factory.mktemp("certificates"))
+
+
+@pytest.fixture(scope="session")
+def open_distribution(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Distribution]:
+    """docker-registry, open to all, shared by tests: use a `path` of your own."""
+    with docker_registry(tmp_path_factory.mktemp("registry") / "open") as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def htpasswd_distribution(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Distribution]:
+    """docker-registry behind htpasswd, shared."""
+    with docker_registry(tmp_path_factory.mktemp("registry") / "htpasswd", htpasswd=True) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def tls_distribution(tmp_path_factory: pytest.TempPathFactory, certificates: Certificates) -> Iterator[Distribution]:
+    """docker-registry by https, open to all, shared."""
+    with docker_registry(tmp_path_factory.mktemp("registry") / "tls", certificates=certificates) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def tokens(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TokenService]:
+    """The token service of `token_distribution`, shared: leave its settings as they are."""
+    with token_service(tmp_path_factory.mktemp("tokens")) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def token_distribution(tmp_path_factory: pytest.TempPathFactory, tokens: TokenService) -> Iterator[Distribution]:
+    """docker-registry that takes tokens of `tokens`, shared."""
+    with docker_registry(tmp_path_factory.mktemp("registry") / "token", tokens=tokens) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def referrers_host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """`HOST:PORT` of a registry with the referrers API, shared."""
+    with olareg(tmp_path_factory.mktemp("registry") / "olareg") as host:
+        yield host
+
+
+@pytest.fixture
+def fake() -> Iterator[FakeRegistry]:
+    """A registry in this process, the test's own."""
+    with fake_registry() as running:
+        yield running
+
+
+@pytest.fixture
+def proxy() -> Iterator[Proxy]:
+    """An HTTP proxy, the test's own."""
+    with http_proxy() as running:
+        yield running
+
+
+@pytest.fixture
+def path() -> str:
+    """A repository path that no other test uses."""
+    return f"test/{uuid.uuid4().hex}"
+
+
+@pytest.fixture
+def layout_directory(tmp_path: Path) -> Path:
+    """Where a layout may be made; nothing is there yet."""
+    return tmp_path / "layout"

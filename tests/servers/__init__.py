@@ -1,0 +1,10 @@
+"""Servers for the tests, each a context manager that ends what it started.
+
+distribution   Debian's docker-registry: open, htpasswd, token, TLS
+olareg         a registry with the referrers API, built from tests/tools/go
+fake           a registry in this process whose behaviour and faults a test chooses
+tokens         the token service that docker-registry and the fake send clients to
+proxy          an HTTP proxy that records what passes
+certificates   a certificate authority of the test's own
+client         our own client, pointed at one of them
+"""
