@@ -1,10 +1,54 @@
-"""Charts: the classic chart repository's index, and archives read safely."""
+"""Charts: the classic chart repository's index, and archives read safely.
+
+A *repository* is a web folder with an `index.yaml` (https://helm.sh/docs/topics/chart_repository/) that names archives
+with their sha256. Of the index only what is needed is read; an archive is held to its digest before anything else is
+done with it, and read in memory within bounds.
+
+Which entries are a release's:
+
+    chart                                     version of a release
+    linkerd-control-plane, linkerd2 (≤ 2.11)  the entry whose appVersion is the release
+    linkerd2-cni, -viz, -multicluster,        likewise
+    -jaeger (until edge-25.10.1)
+    linkerd-crds, which has no appVersion     the control plane's own CalVer version (since edge-24.3.1), else by time,
+                                              see `ChartIndex._crds`
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+import gzip
+import hashlib
+import io
+import json
+import re
+import tarfile
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, Protocol
+from urllib.parse import urljoin, urlsplit
+
+import yaml
+
+from mirror.errors import ChartError, UnknownRelease, UsageError
+from mirror.linkerd.release import Release, nearest
+
+INDEX_SIZE_MAX = 64 << 20
+ARCHIVE_SIZE_MAX = 4 << 20
+UNPACKED_SIZE_MAX = 32 << 20  # of all files together; linkerd-crds, the largest, is below 4 MiB
+FILE_SIZE_MAX = 4 << 20
+FILES_MAX = 2000
+
+# The first that a repository has for a release says what the release is.
+MAIN_CHARTS = ("linkerd-control-plane", "linkerd2")
+CRDS = "linkerd-crds"
+# Linkerd's own, as facts of the project: its repositories hold others too (linkerd-failover, linkerd2-multicluster).
+OWN_CHARTS = (CRDS, *MAIN_CHARTS, "linkerd2-cni", "linkerd-viz", "linkerd-multicluster", "linkerd-jaeger")
+
+_SafeLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_BaseLoader: Any = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,3 +90,484 @@ class ChartFacts:
     sha256: str
     has_pull_secrets: bool
     """The chart reads a top-level `imagePullSecrets`."""
+
+
+# --- the index -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ChartEntry:
+    """One version of one chart, as the index has it; what the index leaves out is empty."""
+
+    name: str
+    version: str
+    app_version: str = ""
+    kube_version: str = ""
+    created: datetime | None = None
+    sha256: str = ""
+    urls: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.version}"
+
+
+@dataclass(frozen=True, slots=True)
+class ChartIndex:
+    """A chart repository's index: its entries by chart."""
+
+    entries: Mapping[str, tuple[ChartEntry, ...]]
+
+    @classmethod
+    def parse(cls, data: bytes) -> ChartIndex:
+        """The index that *data* holds, as Helm writes it or any YAML or JSON; raises ChartError."""
+        try:
+            text = data.decode()
+        except UnicodeDecodeError as exc:
+            raise ChartError(f"the chart index is not UTF-8: {exc}") from exc
+        listing = _by_lines(text)
+        return cls(_entries(_by_yaml(text) if listing is None else listing))
+
+    def releases(self) -> tuple[Release, ...]:
+        """The releases that the repository has, newest first within a channel."""
+        return tuple(sorted(self._main, reverse=True))
+
+    @property
+    def _main(self) -> dict[Release, ChartEntry]:
+        """The chart that says what a release is, by release."""
+        main: dict[Release, ChartEntry] = {}
+        for name in MAIN_CHARTS:
+            for entry in self.entries.get(name, ()):
+                release = _release(entry.app_version)
+                if release is not None:
+                    main.setdefault(release, entry)
+        return main
+
+    def charts_of(self, release: Release) -> tuple[ChartEntry, ...]:
+        """Linkerd's own charts of *release*, each at its version; raises UnknownRelease with the nearest ones."""
+        main = self._main
+        if release not in main:
+            near = " and ".join(str(each) for each in nearest(str(release), main))
+            raise UnknownRelease(
+                f"the chart repository has no {release}" + (f": the nearest it has are {near}" if near else "")
+            )
+        found = {CRDS: self._crds(release, main)}
+        for name in OWN_CHARTS:
+            if name != CRDS and (name not in MAIN_CHARTS or name == main[release].name):
+                found[name] = next(
+                    (each for each in self.entries.get(name, ()) if each.app_version == str(release)), None
+                )
+        return tuple(entry for name in OWN_CHARTS if (entry := found.get(name)) is not None)
+
+    def _crds(self, release: Release, main: Mapping[Release, ChartEntry]) -> ChartEntry | None:
+        """The CRDs that go with *release*.
+
+        Many releases share one version of this chart, and each publishes it again, so that its `created` is that of
+        the last release that had it (bin/helm-build, `helm repo index --merge`). Where an index shows that, by CRDs
+        published along with its newest control plane, a release has those of the first release from it on that
+        published some; else the newest that were there a day after it.
+        """
+        entry, crds = main[release], self.entries.get(CRDS, ())
+        if entry.name != MAIN_CHARTS[0]:
+            return None
+        same = [each for each in crds if each.version == entry.version and _is_calver(each.version)]
+        if same:
+            return same[0]
+        dated = [each for each in crds if each.created is not None and not _is_calver(each.version)]
+        controls = sorted(each for each, chart in main.items() if _is_dated(chart, release) and chart.created)
+        published = {each: _published_with(main[each], dated) for each in controls}
+        if controls and published[controls[-1]] is not None:
+            later = [each for each in controls if each >= release and _line(each) == _line(release)]
+            for each in later:
+                if (found := published[each]) is not None:
+                    return found
+        there = [each for each in dated if entry.created and each.created and each.created <= entry.created + _DAY]
+        return max(there, key=_created, default=None)
+
+
+_DAY = timedelta(days=1)
+
+
+def _created(entry: ChartEntry) -> datetime:
+    return entry.created or datetime.min.replace(tzinfo=UTC)
+
+
+def _is_calver(version: str) -> bool:
+    return bool(re.match(r"20\d\d\.", version))
+
+
+def _is_dated(control: ChartEntry, release: Release) -> bool:
+    return (
+        control.name == MAIN_CHARTS[0]
+        and not _is_calver(control.version)
+        and control.app_version.startswith(f"{release.channel}-")
+    )
+
+
+def _line(release: Release) -> tuple[int, ...]:
+    """What releases may share a version of the CRDs: a minor version's; of the edge, all."""
+    return release.numbers[:2] if release.channel != "edge" else ()
+
+
+def _published_with(control: ChartEntry, crds: Iterable[ChartEntry]) -> ChartEntry | None:
+    """Those of *crds* that one run published along with *control*."""
+    run = [each for each in crds if abs(_created(each) - _created(control)) < timedelta(minutes=10)]
+    return max(run, key=_created, default=None)
+
+
+def _release(app_version: str) -> Release | None:
+    try:
+        return Release.parse(app_version)
+    except UsageError:
+        return None
+
+
+_WANTED = frozenset({"name", "version", "appVersion", "kubeVersion", "created", "digest"})
+_Fields = dict[str, Any]
+
+
+def _by_lines(text: str) -> dict[str, list[_Fields]] | None:  # noqa: PLR0912 — one pass, one table of cases
+    """The wanted fields of each entry by chart, if *text* is of the shape that `helm repo index` writes; else None.
+
+    That is ten times as fast as libyaml. The shape: charts are indented by two spaces, their entries' fields by four
+    with `  - ` before the first, everything within a field by six or more but its lists, which are not indented.
+    """
+    listing: dict[str, list[_Fields]] = {}
+    entries: list[_Fields] = []
+    fields: _Fields = {}
+    is_within = is_urls = is_wanted = False
+    for line in text.split("\n"):
+        if not is_within:
+            if line == "entries:":
+                is_within = True
+            elif not re.fullmatch(r"(?:---|apiVersion: \S+|generated: \S+|)", line):
+                return None
+            continue
+        if line.startswith("      "):
+            if is_wanted:
+                return None  # a wanted scalar that goes on
+            continue
+        if line.startswith("    - "):
+            if is_urls:
+                url = _plain(line[6:])
+                if url is None:
+                    return None
+                fields["urls"].append(url)
+            continue
+        is_urls = is_wanted = False
+        head = line[:4]
+        if head in ("  - ", "    "):
+            if head == "  - ":
+                fields = {}
+                entries.append(fields)
+            key, colon, value = line[4:].partition(":")
+            if not colon or not entries or not key.isalnum() or key in fields:
+                return None
+            if key in _WANTED:
+                scalar = _plain(value[1:]) if value[:1] == " " else None
+                if scalar is None:
+                    return None
+                fields[key] = scalar
+                is_wanted = True
+            elif key == "urls":
+                if value:
+                    return None
+                fields["urls"] = []
+                is_urls = True
+        elif (
+            head[:2] == "  " and line.endswith(":") and re.fullmatch(r"  [\w.-]+:", line) and line[2:-1] not in listing
+        ):
+            entries = listing[line[2:-1]] = []
+            fields = {}
+        elif re.fullmatch(r"(?:generated: \S+|)", line):
+            continue
+        else:
+            return None
+    return listing if is_within else None
+
+
+def _plain(scalar: str) -> str | None:
+    """A scalar on one line; None where it takes a YAML parser to say."""
+    if re.fullmatch(r"[A-Za-z0-9_./~+][^\s#'\"\\]*", scalar) and not scalar.endswith(":"):
+        return scalar
+    if len(scalar) > 1 and scalar[0] == scalar[-1] and scalar[0] in "'\"" and not re.search(r"['\"\\]", scalar[1:-1]):
+        return scalar[1:-1]
+    return None
+
+
+def _by_yaml(text: str) -> dict[str, list[_Fields]]:
+    try:
+        # Every scalar as it is written: 1.10 is a version, not a number.
+        root = json.loads(text) if text.lstrip().startswith("{") else yaml.load(text, _BaseLoader)  # noqa: S506 — strings alone
+    except (ValueError, yaml.YAMLError, RecursionError) as exc:
+        raise ChartError(f"the chart index is neither YAML nor JSON: {_brief(exc)}") from exc
+    listing = root.get("entries") if isinstance(root, dict) else None
+    if not isinstance(listing, dict):
+        raise ChartError("the chart index has no entries: is this the address of a chart repository?")
+    for name, entries in listing.items():
+        if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+            raise ChartError(f"the chart index has something else than a list of versions for {str(name)[:100]!r}")
+    return {str(name): entries for name, entries in listing.items()}
+
+
+def _brief(exc: BaseException) -> str:
+    return " ".join(str(exc).split())[:300]
+
+
+def _entries(listing: Mapping[str, Sequence[_Fields]]) -> dict[str, tuple[ChartEntry, ...]]:
+    return {name: tuple(_entry(name, fields) for fields in _unique(name, entries)) for name, entries in listing.items()}
+
+
+def _unique(name: str, entries: Sequence[_Fields]) -> Sequence[_Fields]:
+    versions = [entry.get("version") for entry in entries if isinstance(entry.get("version"), str)]
+    if len(set(versions)) < len(versions):
+        twice = next(version for version in versions if versions.count(version) > 1)
+        raise ChartError(f"the chart index has {name} {str(twice)[:100]} twice: which of them is meant cannot be said")
+    return entries
+
+
+def _entry(name: str, fields: _Fields) -> ChartEntry:
+    def text(key: str) -> str:
+        value = fields.get(key, "")
+        if not isinstance(value, str | int | float | None):
+            raise ChartError(f"the chart index has something else than a text as {key} of a version of {name}")
+        return "" if value in (None, "null", "~") else str(value)
+
+    version, urls = text("version"), fields.get("urls") or []
+    if not version or text("name") != name:
+        raise ChartError(f"the chart index has a version of {name[:100]} that lacks its version or its name")
+    if not isinstance(urls, list) or not all(isinstance(url, str) for url in urls):
+        raise ChartError(f"the chart index has something else than a list as urls of {name} {version}")
+    return ChartEntry(
+        name=name,
+        version=version,
+        app_version=text("appVersion"),
+        kube_version=text("kubeVersion"),
+        created=_time(text("created"), f"{name} {version}"),
+        sha256=text("digest").removeprefix("sha256:"),
+        urls=tuple(urls),
+    )
+
+
+def _time(text: str, what: str) -> datetime | None:
+    if not text:
+        return None
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError as exc:
+        raise ChartError(f"the chart index has {text[:100]!r} as the time when {what} was created") from exc
+    return time if time.tzinfo else time.replace(tzinfo=UTC)
+
+
+# --- archives --------------------------------------------------------------------------------------------------------
+
+
+def read_archive(data: bytes, *, name: str, version: str, sha256: str, where: str) -> Chart:
+    """The chart in the archive *data*, which has the digest *sha256*; raises ChartError naming *where* it came from."""
+    if len(data) > ARCHIVE_SIZE_MAX:
+        raise ChartError(f"{where}: the archive is larger than {ARCHIVE_SIZE_MAX} bytes")
+    if not re.fullmatch(r"[0-9a-f]{64}", sha256):
+        raise ChartError(f"{where}: the chart index has no sha256 for {name} {version}")
+    actual = hashlib.sha256(data).hexdigest()
+    if actual != sha256:
+        raise ChartError(f"{where}: the archive has the digest sha256:{actual}, the chart index says sha256:{sha256}")
+    files = _Unpacking(where).files(data)
+    metadata = _mapping(files.get("Chart.yaml"), f"{where}: Chart.yaml")
+    if (metadata.get("name"), str(metadata.get("version"))) != (name, version):
+        raise ChartError(
+            f"{where}: the archive is of {metadata.get('name')!s:.100} {metadata.get('version')!s:.100}, "
+            f"not of {name} {version}"
+        )
+    return Chart(
+        name=name,
+        version=version,
+        app_version=str(metadata.get("appVersion") or ""),
+        kube_version=str(metadata.get("kubeVersion") or ""),
+        archive=data,
+        sha256=sha256,
+        values=_mapping(files.get("values.yaml", ""), f"{where}: values.yaml"),
+        files=files,
+    )
+
+
+class _ValuesLoader(_SafeLoader):  # type: ignore[misc] # it is one of two classes
+    """YAML as Helm reads it: what looks like a time is text."""
+
+
+_ValuesLoader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+    for first, resolvers in _SafeLoader.yaml_implicit_resolvers.items()
+}
+
+
+def _mapping(text: str | None, where: str) -> dict[str, Any]:
+    if text is None:
+        raise ChartError(f"{where} is missing: this is not a chart")
+    try:
+        value = yaml.load(text, _ValuesLoader)  # noqa: S506 — a SafeLoader
+    except (yaml.YAMLError, ValueError, RecursionError) as exc:
+        raise ChartError(f"{where} is not YAML: {_brief(exc)}") from exc
+    if not isinstance(value or {}, dict):
+        raise ChartError(f"{where} is not a mapping")
+    return value or {}
+
+
+class _Unpacking:
+    """Reads a chart's archive, and those packed in its charts/ folder, within one budget."""
+
+    def __init__(self, where: str) -> None:
+        self._where = where
+        self._size_left = UNPACKED_SIZE_MAX
+        self._files_left = FILES_MAX
+
+    def files(self, data: bytes, *, is_nested: bool = False) -> dict[str, str]:
+        """The wanted files of an archive by their paths below the chart."""
+        files: dict[str, str] = {}
+        for path, content in self._members(data):
+            if packed := re.fullmatch(r"charts/([A-Za-z0-9._-]+)\.tgz", path):
+                if is_nested:
+                    raise self._error(f"{path} is packed within a chart that is itself packed")
+                inner = self.files(content, is_nested=True)
+                folder = f"charts/{_folder(inner, packed[1])}"
+                files |= {f"{folder}/{below}": text for below, text in inner.items()}
+            else:
+                files[path] = self._text(path, content)
+        return files
+
+    def _members(self, data: bytes) -> Iterator[tuple[str, bytes]]:
+        """The wanted regular files; links and devices are left out."""
+        try:
+            with tarfile.open(fileobj=io.BytesIO(self._unzipped(data))) as tar:
+                for member in tar:
+                    self._files_left -= 1
+                    if self._files_left < 0:
+                        raise self._error(f"the archive has more than {FILES_MAX} entries")
+                    path = self._path(member.name)
+                    if not member.isreg() or not _is_wanted(path):
+                        continue
+                    if member.size > FILE_SIZE_MAX:
+                        raise self._error(f"{path} is larger than {FILE_SIZE_MAX} bytes")
+                    content = tar.extractfile(member)
+                    yield path, content.read() if content else b""
+        except (tarfile.TarError, ValueError, EOFError, OverflowError) as exc:
+            raise self._error(f"the archive cannot be read: {_brief(exc)}") from exc
+
+    def _unzipped(self, data: bytes) -> bytes:
+        """What *data* unpacks to; a bomb is stopped at the budget."""
+        try:
+            with gzip.GzipFile(fileobj=io.BytesIO(data)) as unzip:
+                unpacked = unzip.read(self._size_left + 1)
+        except (OSError, EOFError, zlib.error) as exc:
+            raise self._error(f"the archive cannot be unpacked: {_brief(exc)}") from exc
+        self._size_left -= len(unpacked)
+        if self._size_left < 0:
+            raise self._error(f"the archive unpacks to more than {UNPACKED_SIZE_MAX} bytes")
+        return unpacked
+
+    def _path(self, name: str) -> str:
+        """The path below the chart's own folder."""
+        parts = name.split("/")
+        if name.startswith("/") or ".." in parts or "\\" in name or "\0" in name:
+            raise self._error(f"the archive has the path {name[:200]!r}, which leaves the chart")
+        return "/".join(part for part in parts if part not in ("", "."))[len(parts[0]) + 1 :]
+
+    def _text(self, path: str, content: bytes) -> str:
+        try:
+            return content.decode("utf-8-sig")
+        except UnicodeDecodeError as exc:
+            raise self._error(f"{path} is not UTF-8") from exc
+
+    def _error(self, what: str) -> ChartError:
+        return ChartError(f"{self._where}: {what}")
+
+
+_FILE = re.compile(r"(?:charts/[^/]+/)*(?:templates/.+|Chart\.yaml|values[^/]*\.yaml)|charts/[^/]+\.tgz")
+
+
+def _is_wanted(path: str) -> bool:
+    return _FILE.fullmatch(path) is not None
+
+
+def _folder(files: Mapping[str, str], packed: str) -> str:
+    """The folder of a packed chart, as it would have unpacked: its name."""
+    match = re.search(r"^name:\s*[\"']?([A-Za-z0-9._-]+)", files.get("Chart.yaml", ""), re.MULTILINE)
+    return match[1] if match else packed
+
+
+# --- the repository --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """An answer: its body, None where it has not changed, and its ETag."""
+
+    body: bytes | None
+    etag: str = ""
+
+
+class Fetcher(Protocol):
+    """What reads a URL, at most *bound* bytes; with an *etag* only if it has changed. Raises WorldError."""
+
+    async def fetch(self, url: str, *, bound: int, etag: str = "") -> Fetched: ...
+
+
+class ChartRepository:
+    """A chart repository at *url*, read through *fetcher*."""
+
+    def __init__(self, url: str, fetcher: Fetcher) -> None:
+        self.url: Final = url.rstrip("/") + "/"
+        self._fetcher = fetcher
+        self._etag = ""
+        self._index: ChartIndex | None = None
+
+    async def index(self) -> ChartIndex:
+        """The index as it is now; read again only if it has changed since the last time."""
+        url = urljoin(self.url, "index.yaml")
+        fetched = await self._fetcher.fetch(url, bound=INDEX_SIZE_MAX, etag=self._etag if self._index else "")
+        if fetched.body is None:
+            if self._index is None:
+                raise ChartError(f"{url}: the answer has no chart index")
+            return self._index
+        try:
+            self._index = await asyncio.to_thread(ChartIndex.parse, fetched.body)
+        except ChartError as exc:
+            raise ChartError(f"{url}: {exc}") from exc
+        self._etag = fetched.etag
+        return self._index
+
+    async def chart(self, entry: ChartEntry) -> Chart:
+        """The chart of *entry*, held to its digest; raises ChartError."""
+        url = self._archive_url(entry)
+        fetched = await self._fetcher.fetch(url, bound=ARCHIVE_SIZE_MAX)
+        if fetched.body is None:
+            raise ChartError(f"{url}: the answer has no archive")
+        return await asyncio.to_thread(
+            read_archive, fetched.body, name=entry.name, version=entry.version, sha256=entry.sha256, where=url
+        )
+
+    async def charts(self, entries: Iterable[ChartEntry]) -> tuple[Chart, ...]:
+        """The charts of *entries*, fetched at the same time."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(self.chart(entry)) for entry in entries]
+        except* Exception as group_error:  # one failure says enough, and callers know one tree
+            raise _first(group_error) from group_error
+        return tuple(task.result() for task in tasks)
+
+    def _archive_url(self, entry: ChartEntry) -> str:
+        """Where the archive is; charts do not choose where we connect."""
+        if not entry.urls:
+            raise ChartError(f"{self.url}: the chart index has no address for {entry}")
+        url = urljoin(self.url, entry.urls[0])
+        ours, theirs = urlsplit(self.url), urlsplit(url)
+        if (ours.scheme, ours.netloc) != (theirs.scheme, theirs.netloc):
+            raise ChartError(
+                f"{self.url}: the chart index says that {entry} is at {theirs.scheme}://{theirs.hostname}, "
+                f"which is another host than its own"
+            )
+        return url
+
+
+def _first(error: BaseException) -> BaseException:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error

@@ -1,0 +1,115 @@
+"""Releases: their names, their order, and what an operator may ask for.
+
+A release is named by channel and version, as its images are tagged: `edge-26.8.3`, `stable-2.14.10`,
+`enterprise-2.19.4`.
+A *selector* is an exact release, a channel for its newest (`edge`), or `edge:3` for its newest three.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import total_ordering
+
+from mirror.errors import UsageError
+
+_NUMBER = r"(?:0|[1-9][0-9]{0,8})"
+_CHANNEL = r"[a-z][a-z0-9]{0,31}"
+_RELEASE = re.compile(
+    rf"({_CHANNEL})-({_NUMBER}\.{_NUMBER}\.{_NUMBER})(?:-([0-9A-Za-z][0-9A-Za-z.-]{{0,40}}))?", re.ASCII
+)
+_SELECTOR = re.compile(rf"({_CHANNEL})(?::([1-9][0-9]{{0,3}}))?", re.ASCII)
+_PROJECT_VERSION = re.compile(r"[0-9]+\.[0-9]+", re.ASCII)
+_NEAREST = 3
+
+
+@total_ordering
+@dataclass(frozen=True, slots=True)
+class Release:
+    """A release of Linkerd; ordered by version within a channel, channels by their names."""
+
+    channel: str
+    version: str
+    """Without the channel: `26.8.3`."""
+
+    def __post_init__(self) -> None:
+        if not _RELEASE.fullmatch(str(self)):
+            raise UsageError(f"{str(self)[:100]!r} is not a release: expected CHANNEL-X.Y.Z, as edge-26.8.3")
+
+    @classmethod
+    def parse(cls, text: str) -> Release:
+        """The release that *text* names; raises UsageError."""
+        channel, _, version = text.partition("-")
+        return cls(channel, version)
+
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """The three numbers of the version."""
+        return tuple(int(number) for number in self.version.partition("-")[0].split("."))
+
+    def __lt__(self, other: object) -> bool:
+        if not isinstance(other, Release):
+            return NotImplemented
+        return self._key < other._key
+
+    @property
+    def _key(self) -> tuple[object, ...]:
+        suffix = self.version.partition("-")[2]
+        # `rc1` comes before the release; a bare number is a later build of it (enterprise-2.15.1-1).
+        rank = 0 if suffix and not suffix.isdigit() else 1
+        parts = [(int(part), "") if part.isdigit() else (-1, part) for part in re.findall(r"\d+|\D+", suffix)]
+        return (self.channel, self.numbers, rank, parts, self.version)
+
+    def __str__(self) -> str:
+        return f"{self.channel}-{self.version}"
+
+
+@dataclass(frozen=True, slots=True)
+class Newest:
+    """The newest *count* releases of a channel."""
+
+    channel: str
+    count: int = 1
+
+    def __str__(self) -> str:
+        return self.channel if self.count == 1 else f"{self.channel}:{self.count}"
+
+
+Selector = Release | Newest
+
+
+def parse_selector(text: str, *, channels: Iterable[str] = ("edge", "stable")) -> Selector:
+    """What *text* asks for: a release, or the newest of one of *channels*; raises UsageError."""
+    if _PROJECT_VERSION.fullmatch(text):
+        raise UsageError(
+            f"{text} is a version of the project, which is not supported yet: name its edge release, as edge-25.10.7"
+        )
+    if _RELEASE.fullmatch(text):
+        return Release.parse(text)
+    known = sorted(channels)
+    newest = _SELECTOR.fullmatch(text)
+    if newest and newest[1] in known:
+        return Newest(newest[1], int(newest[2] or 1))
+    if newest:
+        raise UsageError(f"{newest[1]!r} is not a channel: there is {' and '.join(known)}")
+    raise UsageError(
+        f"{text[:100]!r} is not a release: expected one as edge-26.8.3, a channel as edge, "
+        "or edge:3 for its newest three"
+    )
+
+
+def select(selector: Selector, known: Iterable[Release]) -> tuple[Release, ...]:
+    """Those of *known* that *selector* asks for, newest first; an exact release only if it is known."""
+    match selector:
+        case Release():
+            return (selector,) if selector in set(known) else ()
+        case Newest(channel, count):
+            return tuple(sorted({each for each in known if each.channel == channel}, reverse=True)[:count])
+
+
+def nearest(name: str, known: Iterable[Release]) -> tuple[Release, ...]:
+    """Those of *known* whose names are most like *name*, the likeliest first; for "unknown release, nearest are …"."""
+    names = {str(each): each for each in known}
+    return tuple(names[match] for match in difflib.get_close_matches(name[:100], names, n=_NEAREST, cutoff=0.5))
