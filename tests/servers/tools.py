@@ -18,9 +18,10 @@ _CACHE = _PROJECT / ".cache" / "tests"
 
 def require(tool: str) -> str:
     """The path of *tool*; without it the test is skipped, or fails where `CI` is set."""
-    if path := shutil.which(tool):
-        return path
-    absent(f"{tool} is not on PATH")
+    path = shutil.which(tool)
+    if path is None:
+        absent(f"{tool} is not on PATH")
+    return path
 
 
 def absent(reason: str) -> NoReturn:
