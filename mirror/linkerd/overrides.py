@@ -22,7 +22,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Any, Literal
 
 import yaml
 
@@ -32,7 +32,8 @@ from mirror.linkerd.images import Control, Image
 from mirror.oci.content import Digest
 
 Pin = Literal["digest", "tag"]
-Tree = dict[str, "str | Tree"]
+Tree = dict[str, Any]
+"""Maps of maps, with values at the leaves."""
 
 # `cliVersion` is what linkerd-jaeger 2.10 called it.
 RELEASE_VERSIONS = frozenset({"linkerdVersion", "cliVersion"})
@@ -145,7 +146,7 @@ def hardcoded(chart: str, images: Sequence[Image]) -> tuple[str, ...]:
     )
 
 
-def nested(values: Mapping[str, str]) -> Tree:
+def nested(values: Mapping[str, object]) -> Tree:
     """The tree that dotted paths spell, in sorted order; raises ChartError where a path is both a value and a map."""
     tree: Tree = {}
     for path in sorted(values):
@@ -153,11 +154,11 @@ def nested(values: Mapping[str, str]) -> Tree:
         node = tree
         for parent in parents:
             child = node.setdefault(parent, {})
-            if isinstance(child, str):
-                raise ChartError(f"the values path {_printable(path)} runs through another one that holds a string")
+            if not isinstance(child, dict):
+                raise ChartError(f"the values path {_printable(path)} runs through another one that holds a value")
             node = child
         if leaf in node:
-            raise ChartError(f"the values path {_printable(path)} is both a string and a map")
+            raise ChartError(f"the values path {_printable(path)} is both a value and a map")
         node[leaf] = values[path]
     return tree
 
