@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from mirror.errors import ContentError, NotFound, RegistryError
+from mirror.errors import ContentError, MirrorError, NotFound, RegistryError
 from mirror.oci.blob import relay
 from mirror.oci.content import Descriptor, Digest
 from mirror.oci.layout import Layout
@@ -208,12 +209,43 @@ async def test_an_upload_given_up_leaves_nothing(repository: Destination) -> Non
     data = bytes(_MEGABYTE)
     started = await repository.start_upload(blob(data))
     assert started
-    await asyncio.to_thread(started.write, memoryview(data)[:300_000])
-    await asyncio.to_thread(started.abort)
-    await asyncio.to_thread(started.abort)
+
+    def write_and_give_up() -> None:
+        started.write(memoryview(data)[:300_000])
+        started.abort()
+        started.abort()
+
+    await asyncio.to_thread(write_and_give_up)
 
     assert not await repository.has_blob(blob(data))
     assert data == await download(repository, await upload(repository, data))
+
+
+async def test_an_upload_given_up_from_outside_ends(repository: Destination) -> None:
+    """Another thread may end a copy in its middle; nothing of it remains."""
+    promise = blob(bytes(_MEGABYTE))
+    started = await repository.start_upload(promise)
+    assert started
+    first_chunk, given_up = threading.Event(), threading.Event()
+
+    class Halting(Bytes):
+        def readinto(self, buffer: memoryview) -> int:
+            if first_chunk.is_set():
+                given_up.wait(30)
+            return super().readinto(buffer)
+
+    copying = asyncio.create_task(
+        asyncio.to_thread(
+            relay, Halting(bytes(_MEGABYTE)), started, promise, where="here", on_bytes=lambda _: first_chunk.set()
+        )
+    )
+    await asyncio.to_thread(first_chunk.wait, 30)
+    started.abort()
+    given_up.set()
+
+    with pytest.raises(MirrorError):
+        await copying
+    assert not await repository.has_blob(promise)
 
 
 async def test_an_upload_that_was_never_used_can_be_given_up(repository: Destination) -> None:
@@ -365,10 +397,8 @@ async def test_a_blob_is_mounted_or_uploaded(place: Place) -> None:
     data = b"a shared layer" * 10_000
     promise = await upload(one, data)
 
-    started = await other.start_upload(promise, mount_from=name)
-    if started:
-        await asyncio.to_thread(started.write, memoryview(data))
-        await asyncio.to_thread(started.finish)
+    if started := await other.start_upload(promise, mount_from=name):
+        await asyncio.to_thread(relay, Bytes(data), started, promise, where="here", on_bytes=lambda _: None)
 
     assert data == await download(other, promise)
 
@@ -378,8 +408,7 @@ async def test_a_mount_of_what_is_not_there_is_an_upload(place: Place, repositor
     data = b"only here"
     started = await repository.start_upload(blob(data), mount_from=f"test/{uuid.uuid4().hex}")
     assert started
-    await asyncio.to_thread(started.write, memoryview(data))
-    await asyncio.to_thread(started.finish)
+    await asyncio.to_thread(relay, Bytes(data), started, blob(data), where="here", on_bytes=lambda _: None)
 
     assert data == await download(repository, blob(data))
 
