@@ -1,0 +1,559 @@
+"""Settings: found, merged, checked; each problem is one sentence."""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mirror.errors import SettingsError
+from mirror.oci.content import Digest, Platform
+from mirror.oci.reference import Reference, Repository
+from mirror.settings import (
+    Channel,
+    LayoutDestination,
+    Loaded,
+    Overrides,
+    Policy,
+    Registry,
+    RegistryDestination,
+    Settings,
+    format_duration,
+    load,
+    parse_duration,
+    schema,
+)
+
+EXAMPLE = Path(__file__).parents[1] / "config.example.toml"
+DIGEST = f"sha256:{'a' * 64}"
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No configuration of the machine is found."""
+    monkeypatch.chdir(tmp_path)
+
+
+def loaded(text: str, environ: Mapping[str, str] | None = None) -> Loaded:
+    Path("mirror.toml").write_text(text)
+    return load(None, environ or {})
+
+
+def problems(text: str, environ: Mapping[str, str] | None = None) -> list[str]:
+    with pytest.raises(SettingsError) as caught:
+        loaded(text, environ)
+    return str(caught.value).splitlines()
+
+
+class TestDefaults:
+    def test_nothing_is_needed(self) -> None:
+        """With no file and no variable the defaults hold, and the built-in hosts are there."""
+        result = load(None, {})
+
+        assert result.path is None
+        assert Settings() == result.settings
+        assert ("edge",) == result.settings.releases
+        assert "https://helm.linkerd.io/stable" == result.settings.channels["stable"].chart_repository
+        assert "https://registry-1.docker.io" == result.settings.registry("docker.io").endpoint
+        assert "https://ghcr.io" == result.settings.registry("ghcr.io").endpoint
+
+    def test_the_example_is_every_key_with_its_default(self) -> None:
+        """config.example.toml loads, leaves no key out, and says the defaults."""
+        data = tomllib.loads(EXAMPLE.read_text())
+        settings = load(EXAMPLE, {}).settings
+
+        assert set(Settings.model_fields) == set(data)
+        for section, model in (("policy", Policy), ("overrides", Overrides)):
+            assert set(model.model_fields) == set(data[section]), section
+            assert model() == getattr(settings, section)
+        for entry, model in (
+            (data["channels"]["edge"], Channel),
+            (data["registries"]["ghcr.io"] | data["registries"]["cr.l5d.io"], Registry),
+            (data["destinations"]["production"], RegistryDestination),
+            (data["destinations"]["disk"], LayoutDestination),
+        ):
+            assert set(model.model_fields) - {"password"} == set(entry), model
+        plain = settings.model_copy(update={"destinations": {}, "registries": Settings().registries})
+        assert Settings() == plain
+        assert Registry() == settings.registries["ghcr.io"]
+        production, disk = settings.destinations["production"], settings.destinations["disk"]
+        assert RegistryDestination(kind="registry", registry="registry.example.com") == production
+        assert LayoutDestination(kind="layout", directory=Path("linkerd-mirror")) == disk
+
+    def test_the_example_of_each_choice_is_spelt_out(self) -> None:
+        """Every value that a choice allows is in config.example.toml."""
+        text = EXAMPLE.read_text()
+        choices = [
+            value
+            for model in (Policy, Overrides, RegistryDestination, LayoutDestination)
+            for field in model.model_fields.values()
+            for value in get_args(field.annotation)
+            if isinstance(value, str)
+        ]
+
+        assert choices
+        assert [] == [value for value in choices if f'"{value}"' not in text]
+
+
+class TestFile:
+    def test_order(self, tmp_path: Path) -> None:
+        """--config wins over MIRROR_CONFIG, which wins over ./mirror.toml."""
+        for name in ("option", "variable", "mirror"):
+            (tmp_path / f"{name}.toml").write_text(f'releases = ["{name}"]')
+        environ = {"MIRROR_CONFIG": str(tmp_path / "variable.toml")}
+
+        assert ("option",) == load(tmp_path / "option.toml", environ).settings.releases
+        assert ("variable",) == load(None, environ).settings.releases
+        assert ("mirror",) == load(None, {}).settings.releases
+
+    def test_values_are_parsed_once(self) -> None:
+        """Platforms, digests, references and durations are values, not text."""
+        settings = loaded(
+            f"""
+            platforms = ["linux/amd64"]
+            min_age = "1h30m"
+            [policy.accept]
+            "prom/prometheus:v1" = "{DIGEST}"
+            """
+        ).settings
+
+        assert (Platform("linux", "amd64"),) == settings.platforms
+        assert timedelta(minutes=90) == settings.min_age
+        assert {Reference.parse("docker.io/prom/prometheus:v1"): Digest.parse(DIGEST)} == settings.policy.accept
+
+    def test_a_bench_configuration(self) -> None:
+        """Endpoints of plain http, a certificate, a destination by HOST:PORT."""
+        settings = loaded(
+            """
+            charts = "all"
+            [channels.edge]
+            chart_repository = "http://127.0.0.1:1/edge"
+            [registries."ghcr.io"]
+            endpoint = "http://127.0.0.1:2"
+            ca_file = "ca.pem"
+            [registries."127.0.0.1:3"]
+            endpoint = "http://127.0.0.1:3"
+            [destinations.bench]
+            kind = "registry"
+            registry = "127.0.0.1:3"
+            prefix = "linkerd"
+            [policy]
+            signatures = "off"
+            referrers = "require"
+            [overrides]
+            directory = "/work/overrides"
+            """
+        ).settings
+
+        bench = settings.destinations["bench"]
+        assert isinstance(bench, RegistryDestination)
+        assert ("127.0.0.1:3", "linkerd") == (bench.registry, bench.prefix)
+        assert "http://127.0.0.1:2" == settings.registry("ghcr.io").endpoint
+        assert Path("ca.pem") == settings.registry("ghcr.io").ca_file
+        assert "ghcr.io/linkerd/proxy" == str(settings.resolve(Repository.parse("cr.l5d.io/linkerd/proxy")))
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        pytest.param('pin = "tag"', "unknown key pin; did you mean overrides.pin?", id="key elsewhere"),
+        pytest.param(
+            '[policy]\nsignature = "off"', "unknown key policy.signature; did you mean policy.signatures?", id="typo"
+        ),
+        pytest.param(
+            "[zebra]\nx = 1",
+            "unknown key zebra; known at the top: releases, charts, platforms, exclude, min_age, channels, registries, "
+            "destinations, policy, overrides",
+            id="nothing near",
+        ),
+        pytest.param(
+            '[policy]\nsignatures = "require"',
+            'policy.signatures is "require": signatures are not checked yet; until a version that does, only "off" is '
+            "allowed",
+            id="signatures",
+        ),
+        pytest.param(
+            '[policy]\nmoved_tags = "keep"',
+            'policy.moved_tags is "keep": expected "refuse" or "follow"',
+            id="choice",
+        ),
+        pytest.param(
+            f'[policy.accept]\n"X Y" = "{DIGEST}"',
+            "policy.accept: 'X Y' is not an image reference: ",
+            id="accepted reference",
+        ),
+        pytest.param(
+            '[policy.accept]\n"a/b:c" = "sha256:1"', "policy.accept: sha256:1 is not a digest: ", id="accepted digest"
+        ),
+        pytest.param(
+            f'[policy.accept]\n"a/b@{DIGEST}" = "{DIGEST}"', "policy.accept: ", id="accepted reference with digest"
+        ),
+        pytest.param('releases = "edge"', 'releases is "edge": expected a list', id="list"),
+        pytest.param('charts = "viz"', 'charts is "viz": expected "all" or a list of names', id="charts"),
+        pytest.param("charts = []", 'charts is []: expected "all" or a list of names', id="no charts"),
+        pytest.param('platforms = ["linux"]', "platforms is [\"linux\"]: 'linux' is not a platform: ", id="platform"),
+        pytest.param('min_age = "6d"', 'min_age is "6d": expected a duration such as "6h"', id="duration"),
+        pytest.param("min_age = 6", 'min_age is 6: expected a duration such as "6h"', id="duration as a number"),
+        pytest.param('policy = "off"', 'policy is "off": expected a table', id="table"),
+        pytest.param(
+            '[registries."a.b"]\nmax_connections = 0',
+            'registries."a.b".max_connections is 0: expected at least 1',
+            id="too few",
+        ),
+        pytest.param(
+            '[registries."a.b"]\nmax_connections = "many"',
+            'registries."a.b".max_connections is "many": expected a whole number',
+            id="number",
+        ),
+        pytest.param(
+            '[registries."a.b"]\nendpoint = "a.b"',
+            'registries."a.b".endpoint is "a.b": expected a URL that starts with https:// or http://',
+            id="endpoint",
+        ),
+        pytest.param(
+            '[registries."a.b"]\nendpoint = "https://a.b/prefix"',
+            'registries."a.b".endpoint is "https://a.b/prefix": expected SCHEME://HOST[:PORT] alone',
+            id="endpoint with a path",
+        ),
+        pytest.param(
+            '[registries."a.b"]\nalias = "c.d"\nusername = "u"',
+            'registries."a.b": alias stands alone: move username to the table of c.d',
+            id="alias beside others",
+        ),
+        pytest.param(
+            '[registries."a.b"]\nalias = "c.d"\n[registries."c.d"]\nalias = "a.b"',
+            'registries: "a.b": the aliases form a loop',
+            id="alias loop",
+        ),
+        pytest.param(
+            '[registries."a.b/c"]\nusername = "u"\npassword_file = "f"',
+            'registries: "a.b/c": expected HOST[:PORT]',
+            id="prefix without alias",
+        ),
+        pytest.param(
+            '[registries."a.b"]\nusername = "u"',
+            'registries."a.b": username is set but neither password_file nor a password is',
+            id="username alone",
+        ),
+        pytest.param(
+            '[registries."a.b"]\npassword_file = "f"',
+            'registries."a.b": a password is set but username is not',
+            id="password alone",
+        ),
+        pytest.param(
+            '[registries."a.b"]\npassword = "hunter2"',
+            'registries."a.b".password must not be in the file: use password_file, or MIRROR_REGISTRIES=',
+            id="password in the file",
+        ),
+        pytest.param(
+            '[destinations.x]\nkind = "ecr"',
+            'destinations.x.kind is "ecr": Amazon ECR gets its own kind in a later version',
+            id="ecr",
+        ),
+        pytest.param(
+            '[destinations.x]\nkind = "harbor"',
+            'destinations.x.kind is "harbor": Harbor gets its own kind in a later version',
+            id="harbor",
+        ),
+        pytest.param(
+            '[destinations.x]\nkind = "disk"',
+            'destinations.x.kind is "disk": expected "registry" or "layout"',
+            id="kind",
+        ),
+        pytest.param(
+            '[destinations.x]\nregistry = "a.b"',
+            'destinations.x.kind is missing: expected "registry" or "layout"',
+            id="no kind",
+        ),
+        pytest.param(
+            '[destinations.x]\nkind = "registry"', "destinations.x.registry is missing", id="missing"
+        ),
+        pytest.param(
+            '[destinations.x]\nkind = "layout"\ndirectory = "d"\nregistry = "a.b"',
+            'destinations.x.registry is not a key of a destination of kind "layout"',
+            id="key of the other kind",
+        ),
+        pytest.param(
+            '[destinations.x]\nkind = "registry"\nregistry = "https://a.b"',
+            'destinations.x.registry is "https://a.b": expected HOST[:PORT]: the scheme goes into ',
+            id="registry with scheme",
+        ),
+        pytest.param(
+            '[destinations.x]\nkind = "registry"\nregistry = "a.b/c"',
+            'destinations.x.registry is "a.b/c": expected HOST[:PORT]: the path goes into `prefix`',
+            id="registry with path",
+        ),
+        pytest.param(
+            '[destinations.x]\nkind = "registry"\nregistry = "a.b"\nprefix = "A"',
+            'destinations.x.prefix is "A": expected a repository path such as linkerd',
+            id="prefix",
+        ),
+        pytest.param(
+            '[destinations."../x"]\nkind = "layout"\ndirectory = "d"',
+            'destinations: "../x" is not a name',
+            id="name that is a path",
+        ),
+        pytest.param(
+            '[channels.own]\nchart_repository = "oci://a.b"',
+            'channels.own.chart_repository is "oci://a.b": expected a URL that starts with https:// or http://',
+            id="chart repository",
+        ),
+    ],
+)  # fmt: skip
+def test_one_problem_is_one_sentence(text: str, sentence: str) -> None:
+    """File, key, value, and what is allowed."""
+    (line,) = problems(text)
+
+    assert line.startswith(f"mirror.toml: {sentence}")
+
+
+def test_every_problem_is_told() -> None:
+    """One line each, all at once."""
+    lines = problems('releases = 1\ncharts = 2\n[policy]\npin = "x"\n')
+
+    assert 3 == len(lines)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("a = \nb = 1", "mirror.toml, line 1: this is not TOML: Invalid value"),
+        ("releases = [", "mirror.toml, at its end: this is not TOML: Invalid value"),
+        ('\n[policy\nx = "y"', "mirror.toml, line 2: this is not TOML: Expected ']'"),
+    ],
+)
+def test_toml_that_cannot_be_read(text: str, sentence: str) -> None:
+    """The line is named."""
+    (line,) = problems(text)
+
+    assert line.startswith(sentence)
+
+
+def test_files_that_cannot_be_read(tmp_path: Path) -> None:
+    """Absent, a folder, not text: each in one sentence."""
+    binary = tmp_path / "binary"
+    binary.write_bytes(b"\xff\xfe")
+
+    for path, sentence in (
+        (tmp_path / "absent", "there is no configuration file"),
+        (tmp_path, "Is a directory"),
+        (binary, "not UTF-8"),
+    ):
+        with pytest.raises(SettingsError, match=sentence):
+            load(path, {})
+
+
+class TestEnvironment:
+    def test_a_variable_wins(self) -> None:
+        """Over the file, for keys at the top and in a section, for lists as JSON and with commas."""
+        settings = loaded(
+            'releases = ["stable"]\n[overrides]\npin = "tag"',
+            {
+                "MIRROR_RELEASES": "edge:2, 2.19",
+                "MIRROR_OVERRIDES__PIN": "digest",
+                "MIRROR_PLATFORMS": '["linux/arm64"]',
+                "MIRROR_MIN_AGE": "24h",
+                "MIRROR_CHARTS": "all",
+                "MIRROR_EXCLUDE": "",
+            },
+        ).settings
+
+        assert ("edge:2", "2.19") == settings.releases
+        assert "digest" == settings.overrides.pin
+        assert (Platform("linux", "arm64"),) == settings.platforms
+        assert timedelta(hours=24) == settings.min_age
+        assert "all" == settings.charts
+        assert () == settings.exclude
+
+    def test_tables_are_merged(self) -> None:
+        """JSON adds to what the file says of a host; a variable of its own adds to an entry that is there."""
+        settings = loaded(
+            '[registries."ghcr.io"]\nusername = "me"\nmax_connections = 4',
+            {
+                "MIRROR_REGISTRIES": '{"ghcr.io": {"password": "hunter2"}, "a.b": {"endpoint": "http://a.b"}}',
+                "MIRROR_REGISTRIES__GHCR_IO__CA_FILE": "ca.pem",
+                "MIRROR_DESTINATIONS__DISK__KIND": "layout",
+                "MIRROR_DESTINATIONS__DISK__DIRECTORY": "d",
+            },
+        ).settings
+
+        registry = settings.registry("ghcr.io")
+        credential = registry.credential()
+        assert credential is not None
+        assert ("me", "hunter2") == (credential[0], credential[1].get_secret_value())
+        assert (4, Path("ca.pem")) == (registry.max_connections, registry.ca_file)
+        assert "http://a.b" == settings.registry("a.b").endpoint
+        assert LayoutDestination(kind="layout", directory=Path("d")) == settings.destinations["disk"]
+
+    @pytest.mark.parametrize(
+        ("name", "warning"),
+        [
+            ("MIRROR_PORT", "Kubernetes sets it"),
+            ("MIRROR_PORT_8080_TCP_ADDR", "Kubernetes sets it"),
+            ("MIRROR_SERVICE_HOST", "Kubernetes sets it"),
+            ("MIRROR_SERVICE_PORT_HTTP", "Kubernetes sets it"),
+            ("MIRROR_RELEASE", "did you mean MIRROR_RELEASES?"),
+            ("MIRROR_OVERRIDES__PINS", "did you mean MIRROR_OVERRIDES__PIN?"),
+            ("MIRROR_RELEASES__X", "it sets no key"),
+            ("MIRROR_REGISTRIES__GHCR_IO__CA_FILE", "it sets no key"),
+        ],
+    )
+    def test_an_unknown_variable_is_a_warning(self, name: str, warning: str) -> None:
+        """It is named, nothing fails, and nothing changes."""
+        result = load(None, {name: "tcp://10.0.0.1:8080"})
+
+        assert Settings() == result.settings
+        assert [True] == [name in line and warning in line for line in result.warnings]
+
+    def test_variables_of_ours_that_set_no_key(self) -> None:
+        """They are not warned about."""
+        Path("c.toml").write_text("")
+
+        assert () == load(None, {"MIRROR_CONFIG": "c.toml", "MIRROR_LOG_LEVEL": "debug", "PATH": "/"}).warnings
+
+    @pytest.mark.parametrize(
+        ("name", "value", "sentence"),
+        [
+            ("MIRROR_OVERRIDES__PIN", "x", 'MIRROR_OVERRIDES__PIN: overrides.pin is "x": expected "digest" or "tag"'),
+            ("MIRROR_REGISTRIES", "{", "MIRROR_REGISTRIES: this is not JSON: "),
+            ("MIRROR_REGISTRIES", "[]", "MIRROR_REGISTRIES: expected a JSON object"),
+            (
+                "MIRROR_REGISTRIES",
+                '{"a.b": {"username": "u", "password": ["hunter2"]}}',
+                'MIRROR_REGISTRIES: registries."a.b".password is (hidden): expected a string',
+            ),
+        ],
+    )
+    def test_a_bad_variable(self, name: str, value: str, sentence: str) -> None:
+        """The variable is named, and no secret told."""
+        (line,) = problems("", {name: value})
+
+        assert line.startswith(sentence)
+        assert "hunter2" not in line
+
+
+class TestRegistries:
+    def test_aliases(self) -> None:
+        """The longest match wins, and what it yields is looked up again."""
+        settings = loaded(
+            """
+            [registries."ghcr.io"]
+            alias = "harbor.example.com/ghcr"
+            [registries."registry.k8s.io"]
+            alias = "harbor.example.com/k8s"
+            """
+        ).settings
+
+        for name, expected in (
+            ("cr.l5d.io/linkerd/proxy", "harbor.example.com/ghcr/linkerd/proxy"),
+            ("gcr.io/google_containers/pause", "harbor.example.com/k8s/pause"),
+            ("gcr.io/other/pause", "gcr.io/other/pause"),
+            ("prom/prometheus", "docker.io/prom/prometheus"),
+        ):
+            assert expected == str(settings.resolve(Repository.parse(name)))
+
+    def test_a_built_in_alias_gives_way(self) -> None:
+        """An entry of the operator's own stands in its place; Docker Hub's endpoint stays."""
+        settings = loaded(
+            """
+            [registries."cr.l5d.io"]
+            ca_file = "ca.pem"
+            [registries."docker.io"]
+            max_connections = 2
+            """
+        ).settings
+
+        assert "cr.l5d.io/linkerd/proxy" == str(settings.resolve(Repository.parse("cr.l5d.io/linkerd/proxy")))
+        assert "https://registry-1.docker.io" == settings.registry("docker.io").endpoint
+        assert 2 == settings.registry("docker.io").max_connections
+
+    def test_a_password_file_is_read_anew(self, tmp_path: Path) -> None:
+        """A rotated secret needs no restart; one line's end is not part of it."""
+        file = tmp_path / "secret"
+        registry = Registry(username="u", password_file=file)
+        read = []
+        for password in ("first", "second"):
+            file.write_text(f"{password}\n")
+            credential = registry.credential()
+            read.append(credential and credential[1].get_secret_value())
+
+        assert ["first", "second"] == read
+
+    def test_a_password_file_that_is_no_good(self, tmp_path: Path) -> None:
+        """Absent or empty is an error that names it."""
+        (tmp_path / "empty").write_text("\n")
+
+        for name, reason in (("absent", "No such file"), ("empty", "is empty")):
+            with pytest.raises(SettingsError, match=f"{name}.*{reason}|{name} {reason}"):
+                Registry(username="u", password_file=tmp_path / name).credential()
+
+
+class TestDescription:
+    def test_sources_and_secrets(self) -> None:
+        """Each value has its source; no secret is in it."""
+        result = loaded(
+            'exclude = ["edge-26.8.1"]\n[registries."ghcr.io"]\nusername = "me"',
+            {"MIRROR_REGISTRIES": '{"ghcr.io": {"password": "hunter2"}}', "MIRROR_OVERRIDES__PIN": "tag"},
+        )
+
+        keys = {key.key: (key.value, key.source) for key in result.describe()}
+        assert (["edge-26.8.1"], "mirror.toml") == keys["exclude"]
+        assert ("me", "mirror.toml") == keys['registries."ghcr.io".username']
+        assert ("**********", "MIRROR_REGISTRIES") == keys['registries."ghcr.io".password']
+        assert ("tag", "MIRROR_OVERRIDES__PIN") == keys["overrides.pin"]
+        assert (["edge"], "default") == keys["releases"]
+        assert ("ghcr.io", "default") == keys['registries."cr.l5d.io".alias']
+        assert 'registries."cr.l5d.io".endpoint' not in keys
+        assert "hunter2" not in repr(result) + json.dumps(keys)
+
+    def test_schema(self) -> None:
+        """It is closed, and offers no password for the file."""
+        document = schema()
+
+        assert set(Settings.model_fields) == set(document["properties"])
+        assert document["additionalProperties"] is False
+        registry: dict[str, Any] = document["$defs"]["Registry"]["properties"]
+        assert "password" not in registry
+        assert "password_file" in registry
+
+
+class TestDurations:
+    @pytest.mark.parametrize(
+        ("text", "seconds"),
+        [("0", 0), ("6h", 21600), ("1h30m", 5400), ("1.5h", 5400), ("500ms", 0.5), ("880µs", 0.00088), ("0s", 0)],
+    )
+    def test_read(self, text: str, seconds: float) -> None:
+        """As Go reads them."""
+        assert timedelta(seconds=seconds) == parse_duration(text)
+
+    @pytest.mark.parametrize("text", ["", "6", "h", "-1h", "6d", "1h 30m", "1e3s", "9" * 400 + "h"])
+    def test_refused(self, text: str) -> None:
+        """What is no duration here is an error."""
+        with pytest.raises(ValueError, match="duration"):
+            parse_duration(text)
+
+    @given(st.integers(0, 10**9))
+    def test_round_trip(self, seconds: int) -> None:
+        """What is written is read back."""
+        duration = timedelta(seconds=seconds)
+
+        assert duration == parse_duration(format_duration(duration))
+
+    @given(st.text(alphabet="0123456789.hmsµun-+ ", max_size=12))
+    def test_never_anything_else(self, text: str) -> None:
+        """Any text is a duration or a ValueError."""
+        try:
+            duration = parse_duration(text)
+        except ValueError:
+            return
+
+        assert duration >= timedelta()
+        assert re.fullmatch(r"[\d.hmsµun]+", text)
