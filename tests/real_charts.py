@@ -82,7 +82,7 @@ def _package_one(tools: Tools, tag: str, chart: Path, directory: Path, *, home: 
     values = chart / "values.yaml"
     values.write_text(values.read_text().replace("linkerdVersionValue", tag))
     versions = [] if chart.name == "linkerd-crds" else ["--app-version", tag]
-    if version := _version_given(tag, chart):
+    if version := _version_given(tag, chart, is_monolithic=(home / "charts/linkerd2").is_dir()):
         versions += ["--version", version]
     tools.run_helm("dep", "up", "--skip-refresh", str(chart), home=home)
     with tempfile.TemporaryDirectory() as target:
@@ -91,17 +91,12 @@ def _package_one(tools: Tools, tag: str, chart: Path, directory: Path, *, home: 
         return Path(shutil.move(archive, directory / archive.name))
 
 
-def _version_given(tag: str, chart: Path) -> str:
+def _version_given(tag: str, chart: Path, *, is_monolithic: bool) -> str:
     """The version that the release process gives; empty where Chart.yaml has it."""
     number = tag.partition("-")[2]
     if PLACEHOLDER in (chart / "Chart.yaml").read_text():
         return f"20{number}"
-    return number if (chart.parent / "linkerd2").is_dir() or _is_monolithic(chart) else ""
-
-
-def _is_monolithic(chart: Path) -> bool:
-    """Whether *chart* is of the time of the one chart linkerd2, whose version every chart has."""
-    return any((parent / "charts" / "linkerd2").is_dir() for parent in chart.parents)
+    return number if is_monolithic else ""
 
 
 def build(tools: Tools, tags: Iterable[str], directory: Path) -> Path:

@@ -8,10 +8,11 @@ Which entries are a release's:
 
     chart                                     version of a release
     linkerd-control-plane, linkerd2 (≤ 2.11)  the entry whose appVersion is the release
-    linkerd2-cni, -viz, -multicluster,        likewise
-    -jaeger (until edge-25.10.1)
-    linkerd-crds, which has no appVersion     the control plane's own CalVer version (since edge-24.3.1), else by time,
-                                              see `ChartIndex._crds`
+    linkerd2-cni, -viz, -multicluster,        likewise; between 2.12 and edge-24.2.5, when several releases shared a
+    -jaeger (until edge-25.10.1)              version, else that of the first release after it in its line
+    linkerd-crds, which has no appVersion     the control plane's own CalVer version (since edge-24.3.1); else as above,
+                                              by what was published at the same time, and at last the newest that was
+                                              there a day after the control plane
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ from mirror.linkerd.release import Release, nearest
 
 INDEX_SIZE_MAX = 64 << 20
 ARCHIVE_SIZE_MAX = 4 << 20
-UNPACKED_SIZE_MAX = 32 << 20  # of all files together; linkerd-crds, the largest, is below 4 MiB
+UNPACKED_SIZE_MAX = 16 << 20  # of all files together; linkerd-crds, the largest, is below 4 MiB
 FILE_SIZE_MAX = 4 << 20
 FILES_MAX = 2000
 
@@ -131,16 +132,19 @@ class ChartIndex:
         """The releases that the repository has, newest first within a channel."""
         return tuple(sorted(self._main, reverse=True))
 
+    def created(self, release: Release) -> datetime | None:
+        """When *release* was published, where the index says so."""
+        entry = self._main.get(release)
+        return entry.created if entry else None
+
     @property
     def _main(self) -> dict[Release, ChartEntry]:
         """The chart that says what a release is, by release."""
-        main: dict[Release, ChartEntry] = {}
-        for name in MAIN_CHARTS:
-            for entry in self.entries.get(name, ()):
-                release = _release(entry.app_version)
-                if release is not None:
-                    main.setdefault(release, entry)
-        return main
+        return self._by_release(MAIN_CHARTS[1]) | self._by_release(MAIN_CHARTS[0])
+
+    def _by_release(self, name: str) -> dict[Release, ChartEntry]:
+        entries = [(release, entry) for entry in self.entries.get(name, ()) if (release := _release(entry))]
+        return dict(reversed(entries))  # of two for one release the first, which is the newest
 
     def charts_of(self, release: Release) -> tuple[ChartEntry, ...]:
         """Linkerd's own charts of *release*, each at its version; raises UnknownRelease with the nearest ones."""
@@ -150,73 +154,72 @@ class ChartIndex:
             raise UnknownRelease(
                 f"the chart repository has no {release}" + (f": the nearest it has are {near}" if near else "")
             )
-        found = {CRDS: self._crds(release, main)}
-        for name in OWN_CHARTS:
-            if name != CRDS and (name not in MAIN_CHARTS or name == main[release].name):
-                found[name] = next(
-                    (each for each in self.entries.get(name, ()) if each.app_version == str(release)), None
-                )
-        return tuple(entry for name in OWN_CHARTS if (entry := found.get(name)) is not None)
+        found = (self._chart_of(release, name, main) for name in OWN_CHARTS)
+        return tuple(entry for entry in found if entry is not None)
+
+    def _chart_of(self, release: Release, name: str, main: Mapping[Release, ChartEntry]) -> ChartEntry | None:
+        """The version of chart *name* that goes with *release*."""
+        control = main[release]
+        if name in MAIN_CHARTS:
+            return control if name == control.name else None
+        is_split = control.name == MAIN_CHARTS[0]
+        if name == CRDS:
+            return self._crds(release, main) if is_split else None
+        published = self._by_release(name)
+        return published.get(release) or (_next(release, published) if is_split else None)
 
     def _crds(self, release: Release, main: Mapping[Release, ChartEntry]) -> ChartEntry | None:
-        """The CRDs that go with *release*.
-
-        Many releases share one version of this chart, and each publishes it again, so that its `created` is that of
-        the last release that had it (bin/helm-build, `helm repo index --merge`). Where an index shows that, by CRDs
-        published along with its newest control plane, a release has those of the first release from it on that
-        published some; else the newest that were there a day after it.
-        """
-        entry, crds = main[release], self.entries.get(CRDS, ())
-        if entry.name != MAIN_CHARTS[0]:
-            return None
-        same = [each for each in crds if each.version == entry.version and _is_calver(each.version)]
-        if same:
+        """The CRDs that go with *release*: they have no appVersion, and are known by when they were published."""
+        control, entries = main[release], self.entries.get(CRDS, ())
+        if same := [entry for entry in entries if entry.version == control.version and _is_calver(entry)]:
             return same[0]
-        dated = [each for each in crds if each.created is not None and not _is_calver(each.version)]
-        controls = sorted(each for each, chart in main.items() if _is_dated(chart, release) and chart.created)
-        published = {each: _published_with(main[each], dated) for each in controls}
-        if controls and published[controls[-1]] is not None:
-            later = [each for each in controls if each >= release and _line(each) == _line(release)]
-            for each in later:
-                if (found := published[each]) is not None:
-                    return found
-        there = [each for each in dated if entry.created and each.created and each.created <= entry.created + _DAY]
-        return max(there, key=_created, default=None)
+        dated = [entry for entry in entries if entry.created and not _is_calver(entry)]
+        published = {each: entry for each, chart in main.items() if (entry := _published_with(chart, dated))}
+        there = [entry for entry in dated if _created(entry) <= _created(control) + _DAY]
+        return published.get(release) or _next(release, published) or max(there, key=_created, default=None)
 
 
 _DAY = timedelta(days=1)
+_ONE_RUN = timedelta(minutes=10)
 
 
 def _created(entry: ChartEntry) -> datetime:
     return entry.created or datetime.min.replace(tzinfo=UTC)
 
 
-def _is_calver(version: str) -> bool:
-    return bool(re.match(r"20\d\d\.", version))
+def _is_calver(entry: ChartEntry) -> bool:
+    return re.match(r"20\d\d\.", entry.version) is not None
 
 
-def _is_dated(control: ChartEntry, release: Release) -> bool:
-    return (
-        control.name == MAIN_CHARTS[0]
-        and not _is_calver(control.version)
-        and control.app_version.startswith(f"{release.channel}-")
+def _next(release: Release, published: Mapping[Release, ChartEntry]) -> ChartEntry | None:
+    """The entry of the first release after *release* in its line; it was the same version at *release*.
+
+    A chart that did not change keeps its version, and each release publishes it anew over what was there
+    (bin/helm-build, `helm repo index --merge`), so that its entry tells of the last release that had it.
+    """
+    later = (
+        each
+        for each, entry in published.items()
+        if each > release and _line(each) == _line(release) and not _is_calver(entry)
     )
+    first = min(later, default=None)
+    return None if first is None else published[first]
 
 
-def _line(release: Release) -> tuple[int, ...]:
-    """What releases may share a version of the CRDs: a minor version's; of the edge, all."""
-    return release.numbers[:2] if release.channel != "edge" else ()
+def _line(release: Release) -> tuple[str, tuple[int, ...]]:
+    """What releases may share a version of a chart: those of one minor version; of the edge, all."""
+    return release.channel, () if release.channel == "edge" else release.numbers[:2]
 
 
 def _published_with(control: ChartEntry, crds: Iterable[ChartEntry]) -> ChartEntry | None:
     """Those of *crds* that one run published along with *control*."""
-    run = [each for each in crds if abs(_created(each) - _created(control)) < timedelta(minutes=10)]
+    run = [entry for entry in crds if control.created and abs(_created(entry) - control.created) < _ONE_RUN]
     return max(run, key=_created, default=None)
 
 
-def _release(app_version: str) -> Release | None:
+def _release(entry: ChartEntry) -> Release | None:
     try:
-        return Release.parse(app_version)
+        return Release.parse(entry.app_version)
     except UsageError:
         return None
 
@@ -444,7 +447,7 @@ class _Unpacking:
                     path = self._path(member.name)
                     if not member.isreg() or not _is_wanted(path):
                         continue
-                    if member.size > FILE_SIZE_MAX:
+                    if member.issparse() or member.size > FILE_SIZE_MAX:
                         raise self._error(f"{path} is larger than {FILE_SIZE_MAX} bytes")
                     content = tar.extractfile(member)
                     yield path, content.read() if content else b""
@@ -468,7 +471,7 @@ class _Unpacking:
         parts = name.split("/")
         if name.startswith("/") or ".." in parts or "\\" in name or "\0" in name:
             raise self._error(f"the archive has the path {name[:200]!r}, which leaves the chart")
-        return "/".join(part for part in parts if part not in ("", "."))[len(parts[0]) + 1 :]
+        return "/".join([part for part in parts if part not in ("", ".")][1:])
 
     def _text(self, path: str, content: bytes) -> str:
         try:
@@ -549,8 +552,8 @@ class ChartRepository:
         try:
             async with asyncio.TaskGroup() as group:
                 tasks = [group.create_task(self.chart(entry)) for entry in entries]
-        except* Exception as group_error:  # one failure says enough, and callers know one tree
-            raise _first(group_error) from group_error
+        except ExceptionGroup as failed:
+            raise _first(failed) from failed  # one of them says enough, and callers know one tree
         return tuple(task.result() for task in tasks)
 
     def _archive_url(self, entry: ChartEntry) -> str:
@@ -567,7 +570,5 @@ class ChartRepository:
         return url
 
 
-def _first(error: BaseException) -> BaseException:
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error
+def _first(error: Exception) -> Exception:
+    return _first(error.exceptions[0]) if isinstance(error, ExceptionGroup) else error

@@ -476,6 +476,7 @@ _ACTION = re.compile(
 )
 _KEYWORD = re.compile(r"(if|with|range|else|end|define|block|break|continue)\b\s*(.*)", re.DOTALL)
 _NAME = re.compile(r"\s*(\"(?:\\.|[^\"\\])*\"|`[^`]*`)\s*(.*)", re.DOTALL)
+_ELSE = "else if"  # an open block whose else branch is an `else if`
 _ASSIGNMENT = re.compile(r"((?:\$\w*\s*,\s*)?\$\w+)\s*:?=(?!=)\s*(.*)", re.DOTALL)
 
 
@@ -486,95 +487,92 @@ class _Reader:
         self._file = file
         self._text = text
         self._defines = defines
+        self._nodes: list[Node] = []
+        """Where the next node goes."""
+        self._open: list[tuple[str, list[Node]]] = []
+        """What `end` closes: its keyword, and where nodes go after it."""
 
     def template(self) -> Template:
-        top: list[Node] = []
-        nodes = top
-        open_blocks: list[tuple[str, list[Node]]] = []  # what `end` closes, and the list to go on with
+        """The tree; raises TemplateError if blocks and actions do not close."""
+        top = self._nodes
         position, line = 0, 1
         for action in _ACTION.finditer(self._text):
-            before = self._text[position : action.start()]
-            if "{{" in before:
-                raise self._error(line, "an action is not closed")
-            if before:
-                nodes.append(Text(before, line))
-            line += before.count("\n")
-            here, line, position = line, line + action[0].count("\n"), action.end()
-            if action["comment"] is not None:
-                continue
-            source = action["source"].strip()
-            trims_right = source.endswith("-") and (source == "-" or source[-2].isspace())
-            source = source.removesuffix("-").strip() if trims_right else source
-            nodes = self._step(source, here, (bool(action["left"]), trims_right), nodes, open_blocks)
-        rest = self._text[position:]
-        if "{{" in rest or open_blocks:
-            raise self._error(line, "an action or a block is not closed")
-        nodes.append(Text(rest, line))
+            self._print(self._text[position : action.start()], line)
+            line += self._text.count("\n", position, action.start())
+            if action["comment"] is None:
+                self._act(action, line)
+            line += action[0].count("\n")
+            position = action.end()
+        self._print(self._text[position:], line)
+        if self._open:
+            raise self._error(line, f"a block is not closed (`{self._open[-1][0]}`)")
         return Template(self._file, top)
 
-    def _step(
-        self,
-        source: str,
-        line: int,
-        trims: tuple[bool, bool],
-        nodes: list[Node],
-        open_blocks: list[tuple[str, list[Node]]],
-    ) -> list[Node]:
-        """Takes one action in; the list that the next node goes to."""
+    def _print(self, text: str, line: int) -> None:
+        if "{{" in text:
+            raise self._error(line + text[: text.index("{{")].count("\n"), "an action is not closed")
+        if text:
+            self._nodes.append(Text(text, line))
+
+    def _act(self, action: re.Match[str], line: int) -> None:
+        source = action["source"].strip()
+        trims_right = source.endswith("-") and source[-2:-1].strip() == ""
+        source = source.removesuffix("-").strip() if trims_right else source
         keyword = _KEYWORD.match(source)
         word, rest = (keyword[1], keyword[2]) if keyword else ("", "")
-        if len(open_blocks) > DEPTH_MAX * 4:
-            raise self._error(line, "blocks are nested too deep")
         match word:
             case "if" | "with" | "range":
-                block = Block(word, rest, line)
-                nodes.append(block)
-                open_blocks.append((word, nodes))
-                return block.body
+                self._begin(word, rest, line)
             case "else":
-                if not open_blocks or open_blocks[-1][0] not in ("if", "with", "range"):
-                    raise self._error(line, "`else` outside of a block")
-                otherwise = _last_block(open_blocks[-1][1]).otherwise
-                if not rest:
-                    return otherwise
-                nested = _KEYWORD.match(rest)
-                if nested is None or nested[1] not in ("if", "with"):
-                    raise self._error(line, f"`else {rest}`")
-                block = Block(nested[1], nested[2], line)
-                otherwise.append(block)
-                open_blocks[-1] = (f"else {open_blocks[-1][0]}", open_blocks[-1][1])
-                open_blocks.append((nested[1], otherwise))
-                return block.body
+                self._otherwise(rest, line)
             case "end":
-                if not open_blocks:
-                    raise self._error(line, "`end` outside of a block")
-                _, after = open_blocks.pop()
-                while open_blocks and open_blocks[-1][0].startswith("else "):
-                    _, after = open_blocks.pop()
-                return after
+                self._end(line)
             case "define" | "block":
-                name = _NAME.match(rest)
-                if name is None:
-                    raise self._error(line, f"`{source}`")
-                body: list[Node] = []
-                self._defines[str(_unquoted(name[1]))] = Template(self._file, body)
-                if word == "block":
-                    nodes.append(Action(f"template {rest}", line))
-                open_blocks.append((word, nodes))
-                return body
-            case "break" | "continue":
-                return nodes
-        nodes.append(Action(source, line, trims))
-        return nodes
+                self._define(word, rest, line)
+            case "":
+                self._nodes.append(Action(source, line, (bool(action["left"]), trims_right)))
+
+    def _begin(self, word: str, source: str, line: int) -> None:
+        if len(self._open) > DEPTH_MAX:
+            raise self._error(line, "blocks are nested too deep")
+        block = Block(word, source, line)
+        self._nodes.append(block)
+        self._open.append((word, self._nodes))
+        self._nodes = block.body
+
+    def _otherwise(self, rest: str, line: int) -> None:
+        """`else`, or `else if`, which is a block in the else branch that closes along with this one."""
+        block = self._open[-1][1][-1] if self._open and self._open[-1][1] else None
+        if not isinstance(block, Block) or self._open[-1][0] not in ("if", "with", "range"):
+            raise self._error(line, "`else` outside of a block")
+        self._nodes = block.otherwise
+        if rest:
+            nested = _KEYWORD.match(rest)
+            if nested is None or nested[1] not in ("if", "with"):
+                raise self._error(line, f"`else {rest}` cannot be read")
+            self._open[-1] = (_ELSE, self._open[-1][1])
+            self._begin(nested[1], nested[2], line)
+
+    def _end(self, line: int) -> None:
+        if not self._open:
+            raise self._error(line, "`end` outside of a block")
+        _, self._nodes = self._open.pop()
+        while self._open and self._open[-1][0] == _ELSE:
+            _, self._nodes = self._open.pop()
+
+    def _define(self, word: str, rest: str, line: int) -> None:
+        name = _NAME.match(rest)
+        if name is None:
+            raise self._error(line, f"`{word} {rest}` cannot be read")
+        if word == "block":  # a define, and its use
+            self._nodes.append(Action(f"template {rest}", line))
+        body: list[Node] = []
+        self._defines[str(_unquoted(name[1]))] = Template(self._file, body)
+        self._open.append((word, self._nodes))
+        self._nodes = body
 
     def _error(self, line: int, what: str) -> TemplateError:
-        return TemplateError(f"{self._file}, line {line}: {what}: this is not a template")
-
-
-def _last_block(nodes: list[Node]) -> Block:
-    block = nodes[-1]
-    assert isinstance(block, Block)  # noqa: S101 — a block was pushed when it was opened
-    return block
+        return TemplateError(f"{self._file}, line {line}: {what[:200]}")
 
 
 # --- the outline -----------------------------------------------------------------------------------------------------
