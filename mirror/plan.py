@@ -21,7 +21,8 @@ not answer (network, 5xx, 429, 401, 403).
 
 A refusal is settled by accepting one digest: then the tag is brought to that one.
 
-With a platform filter a copy of A is A' at the destination: `Recorded` and `Found` hold both.
+With a platform filter a copy of A is A' at the destination: `Recorded` and `Found` hold both. Where the filter has
+changed since, A' gives way to what it yields now.
 """
 
 from __future__ import annotations
@@ -131,7 +132,7 @@ def decide(
     return action
 
 
-def _decide(
+def _decide(  # noqa: PLR0912 - the table above, a case a row
     recorded: Recorded | None, upstream: Upstream, mirrored: Mirrored, moved_tags: str, *, is_first_party: bool
 ) -> Action:
     match recorded, upstream, mirrored:
@@ -157,8 +158,8 @@ def _decide(
             return Fail("upstream no longer has it, and the mirror has lost it")
         case Recorded(), Unknown(reason), _:
             return Fail(f"the mirror no longer holds what was recorded, and upstream cannot be asked: {reason}")
-        case Recorded(then, ours), Found(now, _), _ if then == now:
-            return _unmoved(then, ours, mirrored)
+        case Recorded(then, ours), Found(now, yields), _ if then == now:
+            return _unmoved(then, ours, mirrored) if yields == ours else _refiltered(then, ours, yields, mirrored)
         case Recorded(then, ours), Found(now, yields), _ if not is_first_party:
             moved = f"the third party moved its tag to {now}; the mirror stays at {then}"
             match _unmoved(then, ours, mirrored):
@@ -182,6 +183,19 @@ def _unmoved(then: Digest, ours: Digest, mirrored: Mirrored) -> Action:
     if isinstance(mirrored, Gone):
         return Copy(then, ours)
     return Refuse(f"the destination changed under us: the tag names {mirrored}, {ours} was recorded", (then,))
+
+
+def _refiltered(then: Digest, ours: Digest, yields: Digest, mirrored: Mirrored) -> Action:
+    """Upstream did not move, but the platform filter did: what we recorded gives way to what it yields now."""
+    match mirrored:
+        case Gone():
+            return Copy(then, yields)
+        case Digest() as present if present == yields:
+            return Adopt(then, yields)
+        case Digest() as present if present == ours:
+            return Copy(then, yields, warning="the platform filter changed")
+        case _:
+            return _unmoved(then, ours, mirrored)
 
 
 def _settled(

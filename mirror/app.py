@@ -1,0 +1,252 @@
+"""The composition root: settings become wired parts.
+
+Settings ─► App ─┬─ registries, one a host: transport, streams, authenticator
+                 ├─ catalogue: a chart repository a channel
+                 └─ mirrors: the configured destinations, or the one that --to gives
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+from urllib.parse import urlsplit
+
+import structlog
+
+from mirror.destinations.generic import Mirror
+from mirror.errors import RegistryError, UsageError
+from mirror.http.proxies import Proxies, is_local
+from mirror.http.stream import Streams
+from mirror.http.transport import Transport
+from mirror.inventory import Surveyor, Wanted
+from mirror.linkerd.catalogue import ChartCatalogue
+from mirror.linkerd.chart import ChartRepository, Fetched
+from mirror.linkerd.proof import find_helm
+from mirror.linkerd.release import Selector, parse_selector
+from mirror.oci.auth import Authenticator, Credential, DockerConfiguration
+from mirror.oci.content import Digest
+from mirror.oci.layout import Layout
+from mirror.oci.reference import Reference, Repository
+from mirror.oci.registry import Registry, RegistryRepository, refusal
+from mirror.oci.storage import Destination
+from mirror.settings import LayoutDestination, RegistryDestination, Settings
+from mirror.sync import Progress, Syncer
+
+DEFAULT_DESTINATION = "oci:./linkerd-mirror"
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class ConfiguredCredentials:
+    """The configuration's credentials, else Docker's."""
+
+    settings: Settings
+    docker: DockerConfiguration
+
+    def credential(self, host: str) -> Credential | None:
+        """See mirror.oci.auth.Credentials."""
+        configured = self.settings.registry(host).credential()
+        if configured is not None:
+            username, password = configured
+            return Credential(username, password.get_secret_value())
+        return self.docker.credential(host)
+
+
+@dataclass(frozen=True, slots=True)
+class ChartFetcher:
+    """Reads a chart repository (mirror.linkerd.chart.Fetcher)."""
+
+    transport: Transport
+    authorization: str = field(default="", repr=False)
+
+    async def fetch(self, url: str, *, bound: int, etag: str = "") -> Fetched:
+        """What is at *url*; no body where it has not changed since *etag*."""
+        headers = {"Authorization": self.authorization} if self.authorization else {}
+        if etag:
+            headers["If-None-Match"] = etag
+        answer = await self.transport.send("GET", url, headers=headers, bound=bound)
+        if answer.status == 304:
+            return Fetched(None, etag)
+        if answer.status != 200:
+            raise refusal(answer, where=url, asked="GET")
+        return Fetched(answer.body, answer.headers.get("etag", ""))
+
+
+@dataclass(slots=True)
+class App:
+    """Wired parts, made when they are first asked for; use it as an async context manager."""
+
+    settings: Settings
+    environ: Mapping[str, str]
+    proxies: Proxies = field(default_factory=Proxies.from_environment)
+    _registries: dict[str, Registry] = field(default_factory=dict, init=False)
+    _transports: list[Transport] = field(default_factory=list, init=False)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for registry in self._registries.values():
+            await registry.aclose()
+        for transport in self._transports:
+            await transport.aclose()
+
+    def registry(self, host: str) -> Registry:
+        """The registry that references call *host*, after aliases."""
+        if host not in self._registries:
+            configured = self.settings.registry(host)
+            endpoint = configured.endpoint
+            if is_local(urlsplit(f"//{host}").hostname or "") and host not in self.settings.registries:
+                endpoint = f"http://{host}"
+            ca_file = str(configured.ca_file or "")
+            transport = Transport(ca_file, configured.max_connections, self.proxies)
+            credentials = ConfiguredCredentials(self.settings, DockerConfiguration.default(self.environ))
+            self._registries[host] = Registry(
+                host, endpoint, transport, Streams(ca_file, self.proxies), Authenticator(host, transport, credentials)
+            )
+        return self._registries[host]
+
+    def source(self, repository: Repository) -> RegistryRepository:
+        """*repository* where it really is; a host that only a chart names is refused."""
+        resolved = self.settings.resolve(repository)
+        if resolved.host not in self._known_hosts():
+            raise RegistryError(
+                f"{repository}: {resolved.host} is named by a chart and by nothing else, so it is not contacted: "
+                f'if it may be, add [registries."{resolved.host}"] to the configuration'
+            )
+        return self.registry(resolved.host).repository(resolved.path)
+
+    def _known_hosts(self) -> set[str]:
+        names = [*self.settings.registries, *(entry.alias for entry in self.settings.registries.values())]
+        names += [d.registry for d in self.settings.destinations.values() if isinstance(d, RegistryDestination)]
+        return {name.partition("/")[0] for name in names if name}
+
+    def catalogue(self) -> ChartCatalogue:
+        """The channels that are configured."""
+        return ChartCatalogue(
+            repositories={
+                name: ChartRepository(channel.chart_repository, self._fetcher(channel.chart_repository))
+                for name, channel in self.settings.channels.items()
+            },
+            charts_wanted=self.settings.charts,
+            exclude=self.settings.exclude,
+            min_age=self.settings.min_age,
+        )
+
+    def _fetcher(self, url: str) -> ChartFetcher:
+        host = urlsplit(url).netloc
+        configured = self.settings.registry(host)
+        transport = Transport(str(configured.ca_file or ""), configured.max_connections, self.proxies)
+        self._transports.append(transport)
+        credential = configured.credential()
+        basic = Credential(credential[0], credential[1].get_secret_value()).basic if credential else ""
+        return ChartFetcher(transport, basic)
+
+    def selectors(self, texts: Sequence[str]) -> list[Selector]:
+        """What *texts* ask for, else what the configuration asks for."""
+        return [parse_selector(text, channels=self.settings.channels) for text in texts or self.settings.releases]
+
+    def mirrors(self, to: str = "") -> list[Mirror]:
+        """The destination that *to* names or gives; without it, all that are configured, else the default."""
+        if to in self.settings.destinations:
+            return [self._configured(to)]
+        if to or not self.settings.destinations:
+            return [self._given(to or DEFAULT_DESTINATION)]
+        return [self._configured(name) for name in self.settings.destinations]
+
+    def mirror(self, to: str = "") -> Mirror:
+        """The one destination that *to* names; raises UsageError where it is left open."""
+        found = self.mirrors(to)
+        if len(found) > 1:
+            names = ", ".join(mirror.name for mirror in found)
+            raise UsageError(f"there are several destinations ({names}): choose one with --to")
+        return found[0]
+
+    def _configured(self, name: str) -> Mirror:
+        match self.settings.destinations[name]:
+            case LayoutDestination(directory=directory, paths=paths, pull_registry=pull):
+                return replace(self._layout(directory), name=name, paths=paths, pull_registry=pull)
+            case RegistryDestination(registry=host, prefix=prefix, paths=paths, pull_registry=pull):
+                mirror = self._registry_mirror(host, prefix)
+                return replace(mirror, name=name, paths=paths, pull_registry=pull or mirror.pull_registry)
+
+    def _given(self, to: str) -> Mirror:
+        if to.startswith("oci:"):
+            if not to.removeprefix("oci:"):
+                raise UsageError("oci: needs a directory, as oci:./linkerd-mirror")
+            return self._layout(Path(to.removeprefix("oci:")))
+        host, slash, prefix = to.partition("/")
+        if "." not in host and ":" not in host and host != "localhost":
+            known = ", ".join(self.settings.destinations) or "none"
+            raise UsageError(
+                f"{to!r} is neither a destination of the configuration (there is: {known}), nor oci:DIR, "
+                "nor REGISTRY/PREFIX"
+            )
+        if slash:
+            Repository(host, prefix)
+        return self._registry_mirror(host, prefix)
+
+    def _layout(self, directory: Path) -> Mirror:
+        layout = Layout(directory)
+        place = f"oci:{directory}"
+
+        def open_name(path: str) -> Destination:
+            return layout.repository(path)
+
+        return Mirror(_folder(place), place, ":", "", "flat", "", open_name)
+
+    def _registry_mirror(self, host: str, prefix: str) -> Mirror:
+        def open_path(path: str) -> Destination:
+            return self.registry(host).repository(path)
+
+        place = f"{host}/{prefix}" if prefix else host
+        return Mirror(_folder(place), place, "/", prefix, "flat", place, open_path)
+
+    def wanted(self, accept: Mapping[Reference, Digest] | None = None) -> Wanted:
+        """What the settings want of every mirror, and what the command line accepts beside."""
+        settings = self.settings
+        return Wanted(
+            charts=settings.charts,
+            platforms=() if settings.platforms == "all" else settings.platforms,
+            signatures=settings.policy.signatures,
+            moved_tags=settings.policy.moved_tags,
+            referrers=settings.policy.referrers,
+            accept={**settings.policy.accept, **(accept or {})},
+            pin=settings.overrides.pin,
+            pull_secrets=settings.overrides.image_pull_secrets,
+            overrides_directory=settings.overrides.directory,
+            extra_values=settings.overrides.values,
+        )
+
+    def surveyor(self, to: str = "", accept: Mapping[Reference, Digest] | None = None) -> Surveyor:
+        """Who sees what is where, for one run."""
+        return Surveyor(self.catalogue(), self.source, self.mirrors(to), self.wanted(accept))
+
+    def syncer(self, progress: Progress, to: str = "", accept: Mapping[Reference, Digest] | None = None) -> Syncer:
+        """One run of a sync."""
+        return Syncer(self.surveyor(to, accept), find_helm(), progress)
+
+
+def parse_accepted(texts: Sequence[str]) -> dict[Reference, Digest]:
+    """What `--accept REFERENCE@DIGEST` says: the digest that each reference is brought to."""
+    accepted = dict[Reference, Digest]()
+    for text in texts:
+        reference, at, digest = text.rpartition("@")
+        if not at:
+            raise UsageError(
+                f"--accept {text}: expected REFERENCE@DIGEST, as cr.l5d.io/linkerd/proxy:edge-26.8.3@sha256:…"
+            )
+        accepted[Reference.parse(reference)] = Digest.parse(digest)
+    return accepted
+
+
+def _folder(place: str) -> str:
+    """The name of a destination that has none: a folder of the overrides."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", place).strip("-.") or "mirror"

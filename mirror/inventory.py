@@ -1,0 +1,291 @@
+"""Gathers the three inventories, what is recorded, upstream and mirrored, and makes the plan. Writes nothing.
+
+    selectors ─► Catalogue: releases, charts ─► images
+                                                  │ HEAD upstream (once for all mirrors)   HEAD mirror   record
+                                                  ▼                       ▼                    ▼           ▼
+                                       a ReleasePlan for each mirror and release ◄──── plan.decide ◄───────┘
+
+A release in step costs two HEADs an image and one GET of its record (DESIGN.md, promise 8): where every mirror has a
+whole record of it, made for the same wishes, the images come from there and no chart is read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal, Protocol
+
+import structlog
+
+from mirror import record as records
+from mirror.destinations.generic import Mirror
+from mirror.errors import LayoutError, MirrorError, UsageError
+from mirror.linkerd.chart import Chart, ChartFacts
+from mirror.linkerd.images import Image, release_images
+from mirror.linkerd.release import Release, Selector
+from mirror.oci.content import Digest, Platform
+from mirror.oci.copy import Graph, gather, read_graph
+from mirror.oci.manifest import restricted
+from mirror.oci.reference import Reference, Repository
+from mirror.oci.storage import Source
+from mirror.plan import (
+    Action,
+    Copy,
+    Found,
+    Gone,
+    Mirrored,
+    Recorded,
+    Refuse,
+    Target,
+    Unknown,
+    Upstream,
+    clashes,
+    decide,
+    targets,
+)
+from mirror.record import Record, RecordedImage
+from mirror.report import PlannedImage, PlanReport
+
+log = structlog.get_logger()
+
+
+class Catalogue(Protocol):
+    """Where releases and their charts come from."""
+
+    async def select(self, selectors: Sequence[Selector]) -> tuple[Release, ...]:
+        """The releases that *selectors* ask for, each once; an exact one is taken at its word."""
+        ...
+
+    async def charts(self, release: Release) -> tuple[Chart, ...]:
+        """The charts of *release* that are asked for; raises UnknownRelease with the nearest ones."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What an operator wants of every mirror: the part of the settings that a run reads."""
+
+    charts: Literal["all"] | tuple[str, ...] = "all"
+    platforms: tuple[Platform, ...] = ()
+    """Empty: all."""
+    signatures: str = "off"
+    moved_tags: Literal["refuse", "follow"] = "refuse"
+    referrers: Literal["require", "best-effort", "off"] = "best-effort"
+    accept: Mapping[Reference, Digest] = field(default_factory=dict)
+    pin: Literal["digest", "tag"] = "digest"
+    pull_secrets: tuple[str, ...] = ()
+    overrides_directory: Path = Path("overrides")
+    extra_values: Mapping[str, tuple[Path, ...]] = field(default_factory=dict)
+
+    def fingerprint(self, mirror: Mirror) -> str:
+        """A hash of what decides the content of *mirror*'s record: another one means planning anew."""
+        asked = [
+            self.charts,
+            [str(platform) for platform in self.platforms],
+            [self.signatures, self.referrers],
+            [mirror.paths, mirror.pull_registry],
+            [self.pin, self.pull_secrets],
+            {chart: [_file_hash(path) for path in paths] for chart, paths in sorted(self.extra_values.items())},
+        ]
+        return hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:16]
+
+
+def _file_hash(path: Path) -> str:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as exc:
+        raise LayoutError(f"the values file {path} cannot be read: {exc.strerror}") from exc
+
+
+@dataclass(frozen=True, slots=True)
+class ImagePlan:
+    """One image of one release at one mirror."""
+
+    image: Image
+    source: Repository
+    target: Target
+    action: Action
+    recorded: RecordedImage | None
+
+
+@dataclass(frozen=True, slots=True)
+class ReleasePlan:
+    """One release at one mirror; *problem* is why it could not be planned."""
+
+    mirror: Mirror
+    release: Release
+    asked: str = ""
+    before: Record | None = None
+    charts: tuple[ChartFacts, ...] = ()
+    archives: tuple[Chart, ...] = ()
+    """Empty where the images come from the record: then nothing is rendered again."""
+    images: tuple[ImagePlan, ...] = ()
+    problem: str = ""
+
+
+@dataclass(slots=True)
+class Surveyor:
+    """Sees what is where, for one run; what it has seen upstream it does not ask for again."""
+
+    catalogue: Catalogue
+    source: Callable[[Repository], Source]
+    """The repository where it really is, aliases applied; raises for a host that only a chart names."""
+    mirrors: Sequence[Mirror]
+    wanted: Wanted
+    _upstream: dict[str, asyncio.Task[Digest | Gone | Unknown]] = field(default_factory=dict, init=False)
+
+    async def plan(self, selectors: Sequence[Selector], *, refresh: bool = False) -> tuple[ReleasePlan, ...]:
+        """A plan for every release at every mirror. Writes nothing."""
+        releases = await self.catalogue.select(selectors)
+        plans = await gather(*(self._plan_release(release, refresh=refresh) for release in releases))
+        return tuple(plan for several in plans for plan in several)
+
+    async def _plan_release(self, release: Release, *, refresh: bool) -> list[ReleasePlan]:
+        before = await gather(*(self._read_record(mirror, release) for mirror in self.mirrors))
+        archives, images, problem = tuple[Chart, ...](), tuple[Image, ...](), ""
+        if refresh or not all(map(self._is_current, self.mirrors, before)):
+            try:
+                archives = await self.catalogue.charts(release)
+                images = release_images(archives)
+            except UsageError:
+                raise
+            except MirrorError as exc:
+                problem = str(exc)
+
+        async def planned(mirror: Mirror, found: Record | MirrorError | None) -> ReleasePlan:
+            if isinstance(found, MirrorError):
+                return ReleasePlan(mirror, release, problem=str(found))
+            if archives:
+                facts = tuple(chart.facts for chart in archives)
+                return await self._plan_images(ReleasePlan(mirror, release, "", found, facts, archives), images)
+            if found is not None and self._is_current(mirror, found):
+                held = tuple(recorded.image for recorded in found.images)
+                return await self._plan_images(ReleasePlan(mirror, release, "", found, found.charts), held)
+            return ReleasePlan(mirror, release, problem=problem)
+
+        return await gather(*map(planned, self.mirrors, before))
+
+    async def _read_record(self, mirror: Mirror, release: Release) -> Record | MirrorError | None:
+        try:
+            return await records.read(mirror.records, str(release))
+        except MirrorError as exc:
+            return exc
+
+    def _is_current(self, mirror: Mirror, found: Record | MirrorError | None) -> bool:
+        """Whether charts need not be read for *mirror*: its record is whole, or it cannot be planned at all."""
+        if isinstance(found, MirrorError):
+            return True
+        return found is not None and not found.missing and found.asked == self.wanted.fingerprint(mirror)
+
+    async def _plan_images(self, plan: ReleasePlan, images: Sequence[Image]) -> ReleasePlan:
+        """*plan* with an action for each of *images*."""
+        asked = self.wanted.fingerprint(plan.mirror)
+        references = {image.reference: Reference.parse(image.reference) for image in images}
+        places = targets(references.values(), paths=plan.mirror.paths)
+
+        async def planned(image: Image) -> tuple[Upstream, ImagePlan]:
+            reference = references[image.reference]
+            recorded = plan.before.image(image.reference) if plan.before else None
+            known = recorded.digests if recorded and plan.before and plan.before.asked == asked else None
+            async with asyncio.TaskGroup() as group:  # neither raises: not knowing is an answer
+                there = group.create_task(self._seen_upstream(reference, known))
+                here = group.create_task(self._seen_at(plan.mirror, places[reference]))
+            upstream = there.result()
+            action = decide(
+                recorded=recorded.digests if recorded else None,
+                upstream=upstream,
+                mirrored=here.result(),
+                moved_tags=self.wanted.moved_tags,
+                is_first_party=image.is_first_party,
+                accepted=self.wanted.accept.get(reference),
+            )
+            return upstream, ImagePlan(image, reference.repository, places[reference], action, recorded)
+
+        results = await gather(*map(planned, images))
+        digests = {
+            references[planned.image.reference]: upstream.digest
+            for upstream, planned in results
+            if isinstance(upstream, Found)
+        }
+        refused = {str(reference): Refuse(why) for reference, why in clashes(places, digests).items()}
+        settled = (
+            replace(planned, action=refused.get(str(references[planned.image.reference]), planned.action))
+            for _, planned in results
+        )
+        return replace(plan, asked=asked, images=tuple(settled))
+
+    async def _seen_upstream(self, reference: Reference, known: Recorded | None) -> Upstream:
+        key = str(reference)
+        if key not in self._upstream:
+            self._upstream[key] = asyncio.create_task(self._ask_upstream(reference))
+        match await self._upstream[key]:
+            case Digest() as digest:
+                return await self._found(reference, digest, known)
+            case absent:
+                return absent
+
+    async def _ask_upstream(self, reference: Reference) -> Digest | Gone | Unknown:
+        try:
+            return await self.source(reference.repository).head(reference.version) or Gone()
+        except MirrorError as exc:
+            return Unknown(str(exc))
+
+    async def _found(self, reference: Reference, digest: Digest, known: Recorded | None) -> Upstream:
+        if not self.wanted.platforms:
+            return Found(digest, digest)
+        if known is not None and known.upstream == digest:  # recorded under the same filter: no need to read it
+            return Found(digest, known.mirrored)
+        try:
+            source = self.source(reference.repository)
+            index = await source.manifest(digest)
+            return Found(digest, restricted(index, self.wanted.platforms, where=str(reference)).digest)
+        except MirrorError as exc:
+            return Unknown(str(exc))
+
+    async def _seen_at(self, mirror: Mirror, target: Target) -> Mirrored:
+        try:
+            return await mirror.repository(target.path).head(target.tag) or Gone()
+        except MirrorError as exc:
+            return Unknown(str(exc))
+
+    async def estimate(self, plans: Sequence[ReleasePlan]) -> PlanReport:
+        """*plans* as a report, with the bytes that a sync would send: what no repository it writes to holds."""
+        sizes = await gather(*(self._missing_blobs(plan, image) for plan in plans for image in plan.images))
+        shared = dict[tuple[str, Digest], int]()
+        rows = list[PlannedImage]()
+        for (plan, image), missing in zip(((p, i) for p in plans for i in p.images), sizes, strict=True):
+            shared |= {(plan.mirror.name, digest): size for digest, size in missing.items()}
+            rows.append(
+                PlannedImage(
+                    destination=plan.mirror.name,
+                    release=str(plan.release),
+                    reference=image.image.reference,
+                    target=plan.mirror.target(image.target),
+                    action=image.action,
+                    size=sum(missing.values()),
+                )
+            )
+        problems = tuple(f"{plan.release} at {plan.mirror.place}: {plan.problem}" for plan in plans if plan.problem)
+        return PlanReport(tuple(rows), problems, sum(shared.values()))
+
+    async def _missing_blobs(self, plan: ReleasePlan, image: ImagePlan) -> Mapping[Digest, int]:
+        if not isinstance(image.action, Copy):
+            return {}
+        try:
+            graph = await self.graph(image.source, image.action.upstream)
+            destination = plan.mirror.repository(image.target.path)
+            held = await gather(*(destination.has_blob(blob) for blob in graph.blobs))
+        except MirrorError as exc:
+            log.warning("plan.size_unknown", reference=image.image.reference, reason=str(exc))
+            return {}
+        return {blob.digest: blob.size for blob, is_held in zip(graph.blobs, held, strict=True) if not is_held}
+
+    async def graph(self, repository: Repository, upstream: Digest) -> Graph:
+        """What a copy of *upstream* would hold: the platforms that are wanted."""
+        source = self.source(repository)
+        root = restricted(await source.manifest(upstream), self.wanted.platforms, where=source.name)
+        return await read_graph(source, root)

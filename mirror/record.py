@@ -1,0 +1,286 @@
+"""The record: what was verified, kept in the destination itself.
+
+    PREFIX/mirror-record:RELEASE ─► OCI image manifest
+        annotation dev.linkerd-mirror.record   what planning and overrides need, so that one GET suffices
+        config     CONFIG_TYPE, `{}`           its type: no artifactType, subject or descriptor data (ECR refuses some)
+        layer      LAYER_TYPE                  the same with the evidence: platforms, sizes, referrers, times
+
+A record is a claim, never trust: whoever can push to the mirror can write it. It may make us refuse, never accept.
+It is written only when its content, times excluded, has changed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from mirror.errors import BadReference, ManifestError, NotFound
+from mirror.linkerd.chart import ChartFacts
+from mirror.linkerd.images import Control, Image
+from mirror.oci.blob import Upload
+from mirror.oci.content import Descriptor, Digest
+from mirror.oci.manifest import OCI_MANIFEST, Manifest
+from mirror.oci.storage import Destination
+from mirror.plan import Recorded, Target
+
+SCHEMA = 1
+ANNOTATION = "dev.linkerd-mirror.record"
+CONFIG_TYPE = "application/vnd.linkerd-mirror.record.config.v1+json"
+LAYER_TYPE = "application/vnd.linkerd-mirror.record.v1+json"
+_CONFIG = b"{}"
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What was seen of one image when it was copied or adopted."""
+
+    media_type: str
+    size: int
+    """Bytes of all its blobs."""
+    platforms: tuple[str, ...]
+    referrers: tuple[str, ...]
+    """Digests of the signatures and other referrers that came with it."""
+    upstream_index: str = ""
+    """With a platform filter, the bytes of upstream's index, which the mirror does not hold."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedImage:
+    """One image that the mirror holds."""
+
+    image: Image
+    target: Target
+    digests: Recorded
+    is_accepted: bool = False
+    """An operator settled a refusal by accepting this digest; *replaced* is the one that was recorded before."""
+    accepted_at: str = ""
+    replaced: str = ""
+    evidence: Evidence | None = None
+    """Only in the layer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What a destination holds of one release."""
+
+    release: str
+    asked: str
+    """A hash of what was asked for: charts, platforms, policy, pull name. Another one means planning anew."""
+    recorded_at: datetime
+    """When these digests were first recorded."""
+    charts: tuple[ChartFacts, ...]
+    images: tuple[RecordedImage, ...]
+    proof: str
+    missing: tuple[str, ...] = ()
+    """References of the release that the mirror does not hold: they failed or were refused."""
+
+    def digests(self, reference: str) -> Recorded | None:
+        """What is recorded of the image that a chart calls *reference*."""
+        return next((image.digests for image in self.images if image.image.reference == reference), None)
+
+    def image(self, reference: str) -> RecordedImage | None:
+        """The recorded image that a chart calls *reference*."""
+        return next((image for image in self.images if image.image.reference == reference), None)
+
+
+def dated(record: Record, before: Record | None) -> Record:
+    """*record* with the time of *before* where its digests are still the same."""
+    if before is None or _digests(before) != _digests(record):
+        return record
+    return replace(record, recorded_at=before.recorded_at)
+
+
+def _digests(record: Record) -> set[tuple[str, Recorded]]:
+    return {(image.image.reference, image.digests) for image in record.images}
+
+
+def is_changed(record: Record, before: Record | None) -> bool:
+    """Whether anything but times differs."""
+    return before is None or _summary(replace(record, recorded_at=before.recorded_at)) != _summary(before)
+
+
+async def read(records: Destination, release: str) -> Record | None:
+    """The record of *release*, from its annotation alone; None if there is none.
+
+    Raises ManifestError for something that is not a record of ours, beside what *records* raises.
+    """
+    try:
+        manifest = await records.manifest(release)
+    except NotFound:
+        return None
+    where = f"{records.name}:{release}"
+    text = manifest.annotations.get(ANNOTATION)
+    if text is None or manifest.config is None or manifest.config.media_type != CONFIG_TYPE:
+        raise ManifestError(f"{where} is not a record of mirror's: something else was pushed there; remove that tag")
+    try:
+        return _parsed(json.loads(text))
+    except (ValueError, KeyError, TypeError, AttributeError, BadReference, RecursionError) as exc:
+        raise ManifestError(
+            f"{where}: the record cannot be read ({exc!r}): a newer mirror wrote it, or it is damaged; remove that tag "
+            "to have the release recorded anew"
+        ) from exc
+
+
+async def write(records: Destination, record: Record, *, verified_at: datetime) -> None:
+    """*records* holds *record* at the tag of its release."""
+    layer = _json(_document(record, verified_at=verified_at))
+    config = await _store(records, _CONFIG, CONFIG_TYPE)
+    stored = await _store(records, layer, LAYER_TYPE)
+    raw = _json(
+        {
+            "schemaVersion": 2,
+            "mediaType": OCI_MANIFEST,
+            "config": config,
+            "layers": [stored],
+            "annotations": {
+                ANNOTATION: _json(_summary(record)).decode(),
+                "org.opencontainers.image.title": f"mirror's record of Linkerd {record.release}",
+            },
+        }
+    )
+    manifest = Manifest.parse(raw, OCI_MANIFEST, where=f"{records.name}:{record.release}")
+    await records.put_manifest(manifest, tag=record.release)
+
+
+async def _store(records: Destination, data: bytes, media_type: str) -> dict[str, Any]:
+    blob = Descriptor(media_type, Digest.of(data), len(data))
+    if not await records.has_blob(blob):
+        upload = await records.start_upload(blob)
+        if upload is not None:
+            await _written(upload, data)
+    return {"mediaType": media_type, "digest": str(blob.digest), "size": blob.size}
+
+
+async def _written(upload: Upload, data: bytes) -> None:
+    def write_all() -> None:
+        try:
+            upload.write(memoryview(data))
+            upload.finish()
+        except BaseException:
+            upload.abort()
+            raise
+
+    await asyncio.to_thread(write_all)
+
+
+def _json(value: object) -> bytes:
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=True).encode()
+
+
+def _summary(record: Record) -> dict[str, Any]:
+    return {
+        "schema": SCHEMA,
+        "release": record.release,
+        "asked": record.asked,
+        "recordedAt": _time(record.recorded_at),
+        "proof": record.proof,
+        "missing": list(record.missing),
+        "charts": [
+            {
+                "name": chart.name,
+                "version": chart.version,
+                "appVersion": chart.app_version,
+                "sha256": chart.sha256,
+                "hasPullSecrets": chart.has_pull_secrets,
+            }
+            for chart in record.charts
+        ],
+        "images": [_image(image) for image in record.images],
+    }
+
+
+def _image(image: RecordedImage) -> dict[str, Any]:
+    document: dict[str, Any] = {
+        "reference": image.image.reference,
+        "target": [image.target.path, image.target.tag],
+        "upstream": str(image.digests.upstream),
+        "digest": str(image.digests.mirrored),
+        "charts": list(image.image.charts),
+        "values": [[c.chart, c.registry, c.name, c.tag, c.unpinnable] for c in image.image.controls],
+        "hardcoded": image.image.is_hardcoded,
+        "firstParty": image.image.is_first_party,
+        "optional": image.image.is_optional,
+        "notes": list(image.image.notes),
+    }
+    if image.is_accepted:
+        document["accepted"] = {"at": image.accepted_at, "replaced": image.replaced}
+    return document
+
+
+def _document(record: Record, *, verified_at: datetime) -> dict[str, Any]:
+    document = _summary(record) | {"lastVerifiedAt": _time(verified_at)}
+    for entry, image in zip(document["images"], record.images, strict=True):
+        if evidence := image.evidence:
+            entry["evidence"] = {
+                "mediaType": evidence.media_type,
+                "size": evidence.size,
+                "platforms": list(evidence.platforms),
+                "referrers": list(evidence.referrers),
+            }
+            if evidence.upstream_index:
+                entry["evidence"]["upstreamIndex"] = evidence.upstream_index
+    return document
+
+
+def _parsed(document: Mapping[str, Any]) -> Record:
+    if document["schema"] != SCHEMA:
+        raise ValueError(f"schema {document['schema']} is not {SCHEMA}")
+    return Record(
+        release=_text(document["release"]),
+        asked=_text(document["asked"]),
+        recorded_at=datetime.fromisoformat(document["recordedAt"]).astimezone(UTC),
+        proof=_text(document["proof"]),
+        missing=tuple(map(_text, document["missing"])),
+        charts=tuple(
+            ChartFacts(
+                name=_text(chart["name"]),
+                version=_text(chart["version"]),
+                app_version=_text(chart["appVersion"]),
+                sha256=_text(chart["sha256"]),
+                has_pull_secrets=bool(chart["hasPullSecrets"]),
+            )
+            for chart in document["charts"]
+        ),
+        images=tuple(map(_parsed_image, document["images"])),
+    )
+
+
+def _parsed_image(entry: Mapping[str, Any]) -> RecordedImage:
+    path, tag = entry["target"]
+    accepted = entry.get("accepted") or {}
+    return RecordedImage(
+        image=Image(
+            reference=_text(entry["reference"]),
+            charts=tuple(map(_text, entry["charts"])),
+            controls=tuple(map(_parsed_control, entry["values"])),
+            is_hardcoded=bool(entry["hardcoded"]),
+            is_first_party=bool(entry["firstParty"]),
+            is_optional=bool(entry["optional"]),
+            notes=tuple(map(_text, entry["notes"])),
+        ),
+        target=Target(_text(path), _text(tag)),
+        digests=Recorded(Digest.parse(_text(entry["upstream"])), Digest.parse(_text(entry["digest"]))),
+        is_accepted=bool(accepted),
+        accepted_at=_text(accepted.get("at", "")),
+        replaced=_text(accepted.get("replaced", "")),
+    )
+
+
+def _parsed_control(entry: Sequence[Any]) -> Control:
+    chart, registry, name, tag, unpinnable = entry
+    registry, name, tag = (None if part is None else _text(part) for part in (registry, name, tag))
+    return Control(_text(chart), registry, name, tag, _text(unpinnable))
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r} is not a string")
+    return value
+
+
+def _time(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat(timespec="seconds")

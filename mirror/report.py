@@ -1,0 +1,289 @@
+"""What a run did: values that become the exit code, the JSON document and the log line. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from mirror.oci.content import Digest
+from mirror.plan import Action, Adopt, Copy, Fail, Keep, Refuse, Target
+
+SCHEMA = 1
+
+ImageOutcome = Literal["kept", "adopted", "copied", "refused", "failed"]
+ReleaseOutcome = Literal["in_step", "synced", "failed", "refused"]
+Proof = Literal["proven", "not proven", "failed"]
+
+
+def worst(codes: Iterable[int]) -> int:
+    """The exit code where several apply: 2, then 3, then 1, then 4 (DESIGN.md, Commands)."""
+    seen = set(codes)
+    return next((code for code in (2, 3, 1, 4) if code in seen), 0)
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedImage:
+    """What is to be done with one image of one release at one destination."""
+
+    destination: str
+    release: str
+    reference: str
+    target: str
+    action: Action
+    size: int = 0
+    """Bytes that would be sent."""
+
+    @property
+    def reason(self) -> str:
+        """Why, in words; empty where there is nothing to say."""
+        match self.action:
+            case Refuse(reason) | Fail(reason):
+                return reason
+            case Keep(warning=warning) | Copy(warning=warning):
+                return warning
+            case Adopt():
+                return "it is in the mirror already, and not recorded"
+
+    @property
+    def digest(self) -> Digest | None:
+        """The digest at the destination, where it is known."""
+        match self.action:
+            case Keep(digest) | Adopt(_, digest) | Copy(_, digest):
+                return digest
+            case Refuse() | Fail():
+                return None
+
+    @property
+    def exit_code(self) -> int:
+        """What this alone would end `plan` with."""
+        match self.action:
+            case Keep(is_compared=True):
+                return 0
+            case Keep() | Fail():
+                return 1
+            case Refuse():
+                return 3
+            case Adopt() | Copy():
+                return 4
+
+
+@dataclass(frozen=True, slots=True)
+class PlanReport:
+    """The whole plan; *size* counts bytes that several images share once for each destination."""
+
+    images: tuple[PlannedImage, ...]
+    problems: tuple[str, ...]
+    """A sentence for each release that could not be planned."""
+    size: int
+
+    @property
+    def exit_code(self) -> int:
+        """0 in step, 4 not, 3 refused, 1 failed."""
+        return worst([*(image.exit_code for image in self.images), *(1 for _ in self.problems)])
+
+    def document(self) -> dict[str, Any]:
+        """`mirror plan -o json`."""
+        return {
+            "schema": SCHEMA,
+            "actions": [
+                {
+                    "destination": image.destination,
+                    "release": image.release,
+                    "reference": image.reference,
+                    "target": image.target,
+                    "action": type(image.action).__name__.lower(),
+                    "digest": str(image.digest) if image.digest else None,
+                    "bytes": image.size,
+                    "reason": image.reason,
+                }
+                for image in self.images
+            ],
+            "bytes": self.size,
+            "problems": list(self.problems),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class ImageReport:
+    """What became of one image."""
+
+    reference: str
+    target: str
+    place: Target
+    outcome: ImageOutcome
+    digest: Digest | None = None
+    size: int = 0
+    """Bytes that were sent."""
+    seconds: float = 0.0
+    reason: str = ""
+    is_compared: bool = True
+
+    def document(self) -> dict[str, Any]:
+        """As in `mirror sync -o json`."""
+        return {
+            "reference": self.reference,
+            "target": self.target,
+            "outcome": self.outcome,
+            "digest": str(self.digest) if self.digest else None,
+            "bytes": self.size,
+            "seconds": round(self.seconds, 3),
+            "reason": self.reason,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseReport:
+    """What became of one release at one destination."""
+
+    destination: str
+    release: str
+    images: tuple[ImageReport, ...] = ()
+    proof: Proof = "not proven"
+    is_proof_recorded: bool = False
+    """The proof is an earlier run's: what is in step is not rendered again."""
+    proof_problems: tuple[str, ...] = ()
+    overrides: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    """What an operator should know: charts left without overrides, images that values cannot reach, ..."""
+    problem: str = ""
+    """Why nothing could be done at all."""
+
+    @property
+    def outcome(self) -> ReleaseOutcome:
+        """The worst that happened."""
+        if any(image.outcome == "refused" for image in self.images):
+            return "refused"
+        if self.problem or self.proof == "failed" or any(_is_failed(image) for image in self.images):
+            return "failed"
+        return "in_step" if all(image.outcome == "kept" for image in self.images) else "synced"
+
+    @property
+    def exit_code(self) -> int:
+        """3 for a refusal, 1 for a failure, else 0; a refusal outweighs."""
+        return {"refused": 3, "failed": 1}.get(self.outcome, 0)
+
+    def document(self) -> dict[str, Any]:
+        """As in `mirror sync -o json`."""
+        return {
+            "destination": self.destination,
+            "release": self.release,
+            "outcome": self.outcome,
+            "images": [image.document() for image in self.images],
+            "proof": self.proof,
+            "proof_recorded": self.is_proof_recorded,
+            "proof_problems": list(self.proof_problems),
+            "overrides": list(self.overrides),
+            "notes": list(self.notes),
+            "reason": self.problem,
+        }
+
+
+def _is_failed(image: ImageReport) -> bool:
+    return image.outcome == "failed" or not image.is_compared
+
+
+@dataclass(frozen=True, slots=True)
+class SyncReport:
+    """What a whole run did."""
+
+    releases: tuple[ReleaseReport, ...]
+    seconds: float
+
+    @property
+    def exit_code(self) -> int:
+        """The worst of the releases'."""
+        return worst(release.exit_code for release in self.releases)
+
+    def document(self) -> dict[str, Any]:
+        """`mirror sync -o json`."""
+        return {"schema": SCHEMA, "releases": [release.document() for release in self.releases]}
+
+    def log_line(self) -> dict[str, Any]:
+        """The keys of the run's one canonical log line."""
+        images = [image for release in self.releases for image in release.images]
+        return {
+            "outcome": _overall(self.releases),
+            "releases": sorted({release.release for release in self.releases}),
+            **{kind: sum(image.outcome == kind for image in images) for kind in _OUTCOMES},
+            "bytes": sum(image.size for image in images),
+            "seconds": round(self.seconds, 3),
+            "exit_code": self.exit_code,
+        }
+
+
+_OUTCOMES: tuple[ImageOutcome, ...] = ("kept", "adopted", "copied", "refused", "failed")
+
+
+def _overall(releases: Sequence[ReleaseReport]) -> ReleaseOutcome:
+    outcomes = {release.outcome for release in releases}
+    order: tuple[ReleaseOutcome, ...] = ("refused", "failed", "synced", "in_step")
+    return next((outcome for outcome in order if outcome in outcomes), "in_step")
+
+
+@dataclass(frozen=True, slots=True)
+class VerifiedImage:
+    """What was found of one recorded image; no *problems* means that every promise holds."""
+
+    reference: str
+    target: str
+    digest: Digest
+    problems: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class VerifiedRelease:
+    """What was found of one recorded release; *problem* is why nothing is known."""
+
+    destination: str
+    release: str
+    images: tuple[VerifiedImage, ...] = ()
+    missing: tuple[str, ...] = ()
+    problem: str = ""
+
+    @property
+    def outcome(self) -> Literal["in_step", "not_in_step", "failed"]:
+        """In step, not, or not known."""
+        if self.problem:
+            return "failed"
+        return "not_in_step" if self.missing or any(image.problems for image in self.images) else "in_step"
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyReport:
+    """What `mirror verify` found; *is_deep* if every byte was read."""
+
+    releases: tuple[VerifiedRelease, ...]
+    is_deep: bool
+
+    @property
+    def exit_code(self) -> int:
+        """0 in step, 4 not, 1 not known."""
+        return worst({"in_step": 0, "not_in_step": 4, "failed": 1}[release.outcome] for release in self.releases)
+
+    def document(self) -> dict[str, Any]:
+        """`mirror verify -o json`."""
+        return {
+            "schema": SCHEMA,
+            "deep": self.is_deep,
+            "releases": [
+                {
+                    "destination": release.destination,
+                    "release": release.release,
+                    "outcome": release.outcome,
+                    "reason": release.problem,
+                    "missing": list(release.missing),
+                    "images": [
+                        {
+                            "reference": image.reference,
+                            "target": image.target,
+                            "digest": str(image.digest),
+                            "outcome": "not_in_step" if image.problems else "in_step",
+                            "problems": list(image.problems),
+                        }
+                        for image in release.images
+                    ],
+                }
+                for release in self.releases
+            ],
+        }

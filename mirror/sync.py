@@ -1,0 +1,303 @@
+"""Brings mirrors in step: plan, execute, record, write values, prove. Returns a SyncReport; prints nothing.
+
+    ReleasePlan ─► for each image: copy the graph ─► read back ─► referrers ─► tag
+                                                                              │
+                   record ◄── proof ◄── values, for every chart that is whole ◄┘
+
+What it keeps of DESIGN.md's promises: after planning nothing is read by tag (4); one failed image does not fail the
+others, and no values are written for a chart that uses it (6).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Literal, Protocol
+
+import structlog
+
+from mirror import record as records
+from mirror.errors import MirrorError, WorldError
+from mirror.inventory import ImagePlan, ReleasePlan, Surveyor
+from mirror.linkerd.release import Selector
+from mirror.oci.content import Digest
+from mirror.oci.copy import Copier, Graph, gather, read_graph
+from mirror.oci.manifest import Manifest, restricted
+from mirror.oci.referrers import Travelled, gathered, travel
+from mirror.oci.verify import walk
+from mirror.plan import Adopt, Copy, Fail, Keep, Recorded, Refuse, Target
+from mirror.record import Evidence, Record, RecordedImage
+from mirror.report import ImageReport, Proof, ReleaseReport, SyncReport
+from mirror.values import Clerk
+
+log = structlog.get_logger()
+
+
+class Progress(Protocol):
+    """Who is told how the copies go; `advanced` comes from worker threads."""
+
+    def image_started(self, reference: str, size: int) -> None: ...
+    def advanced(self, reference: str, count: int) -> None: ...
+    def image_finished(self, reference: str, outcome: str) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Done:
+    report: ImageReport
+    recorded: RecordedImage | None
+
+
+@dataclass(frozen=True, slots=True)
+class Paper:
+    """What was written for one release, and how it was proven."""
+
+    proof: Proof = "not proven"
+    is_recorded: bool = False
+    problems: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class Syncer:
+    """One run over what *surveyor* sees."""
+
+    surveyor: Surveyor
+    helm: str | None
+    """The Helm that proves values; None where there is none."""
+    progress: Progress
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    _placed: dict[tuple[str, Target], Digest] = field(default_factory=dict, init=False)
+
+    async def sync(self, selectors: Sequence[Selector], *, refresh: bool = False) -> SyncReport:
+        """Every release at every mirror is in step, or the report says why not."""
+        begin = time.monotonic()
+        plans = await self.surveyor.plan(selectors, refresh=refresh)
+        by_mirror = [[plan for plan in plans if plan.mirror is mirror] for mirror in self.surveyor.mirrors]
+        reports = await gather(*(self._bring_in_step(several) for several in by_mirror if several))
+        report = SyncReport(tuple(one for several in reports for one in several), time.monotonic() - begin)
+        log.info("sync.finished", **report.log_line())
+        return report
+
+    async def _bring_in_step(self, plans: Sequence[ReleasePlan]) -> list[ReleaseReport]:
+        copier = Copier()
+        try:
+            return [await self._execute(copier, plan) for plan in plans]
+        finally:
+            copier.close()
+
+    async def _execute(self, copier: Copier, plan: ReleasePlan) -> ReleaseReport:
+        destination, release = plan.mirror.name, str(plan.release)
+        if plan.problem:
+            log.error("sync.release_failed", destination=destination, release=release, reason=plan.problem)
+            return ReleaseReport(destination, release, problem=plan.problem)
+        done = await gather(*(self._image(copier, plan, image) for image in plan.images))
+        reports = tuple(one.report for one in done)
+        held = tuple(one.recorded for one in done if one.recorded is not None)
+        record = Record(
+            release=release,
+            asked=plan.asked,
+            recorded_at=self.now(),
+            charts=plan.charts,
+            images=held,
+            proof="not proven",
+            missing=tuple(sorted({image.image.reference for image in plan.images} - {r.image.reference for r in held})),
+        )
+        record = records.dated(record, plan.before)
+        paper = await self._paper(plan, record, reports)
+        record = replace(record, proof=paper.proof)
+        problem = await self._keep_record(plan, record) if held else ""
+        return ReleaseReport(
+            destination,
+            release,
+            images=reports,
+            proof=paper.proof,
+            is_proof_recorded=paper.is_recorded,
+            proof_problems=paper.problems,
+            overrides=paper.files,
+            notes=paper.notes,
+            problem=problem,
+        )
+
+    async def _image(self, copier: Copier, plan: ReleasePlan, image: ImagePlan) -> _Done:
+        begin = time.monotonic()
+        reference = image.image.reference
+        sent = 0
+
+        def count(chunk: int) -> None:
+            nonlocal sent
+            sent += chunk
+            self.progress.advanced(reference, chunk)
+
+        try:
+            report, recorded = await self._carry_out(copier, plan, image, count)
+        except MirrorError as exc:
+            report, recorded = ("failed", None, str(exc)), None
+        outcome, digest, reason = report
+        done = ImageReport(
+            reference=reference,
+            target=plan.mirror.target(image.target),
+            place=image.target,
+            outcome=outcome,
+            digest=digest,
+            size=max(sent, 0),
+            seconds=time.monotonic() - begin,
+            reason=reason,
+            is_compared=not isinstance(image.action, Keep) or image.action.is_compared,
+        )
+        if outcome != "kept" or reason:
+            told = log.error if outcome in ("failed", "refused") else log.warning if outcome == "kept" else log.info
+            told(
+                f"sync.image_{outcome}",
+                release=str(plan.release),
+                reference=reference,
+                target=done.target,
+                digest=str(digest or ""),
+                bytes=done.size,
+                seconds=round(done.seconds, 3),
+                reason=reason,
+            )
+        self.progress.image_finished(reference, outcome)
+        return _Done(done, recorded)
+
+    async def _carry_out(
+        self, copier: Copier, plan: ReleasePlan, image: ImagePlan, on_bytes: Callable[[int], None]
+    ) -> tuple[
+        tuple[Literal["kept", "adopted", "copied", "refused", "failed"], Digest | None, str], RecordedImage | None
+    ]:
+        action = image.action
+        key = (plan.mirror.name, image.target)
+        if isinstance(action, Copy) and action.digest is not None and self._placed.get(key) == action.digest:
+            action = Adopt(action.upstream, action.digest)  # another release of this run has brought it
+        match action:
+            case Keep(_, warning):
+                return ("kept", action.digest, warning), image.recorded
+            case Refuse():
+                return ("refused", None, _with_remedy(image.image.reference, action)), image.recorded
+            case Fail(reason):
+                return ("failed", None, reason), image.recorded
+            case Adopt(upstream, digest):
+                graph, problems = await walk(plan.mirror.repository(image.target.path), digest)
+                if graph is not None and not problems:
+                    travelled = await self._referrers(copier, plan, image, upstream)
+                    reason = "; ".join(travelled.problems)
+                    return ("adopted", digest, reason), self._recorded(image, action, graph, travelled, "")
+                log.warning("sync.found_incomplete", target=plan.mirror.target(image.target), problems=problems)
+            case Copy(warning=warning):
+                pass
+        return await self._copy(copier, plan, image, action, on_bytes)
+
+    async def _copy(
+        self,
+        copier: Copier,
+        plan: ReleasePlan,
+        image: ImagePlan,
+        action: Adopt | Copy,
+        on_bytes: Callable[[int], None],
+    ) -> tuple[tuple[Literal["copied"], Digest, str], RecordedImage]:
+        source, destination = self.surveyor.source(image.source), plan.mirror.repository(image.target.path)
+        index = await source.manifest(action.upstream)
+        graph = await read_graph(source, restricted(index, self.surveyor.wanted.platforms, where=source.name))
+        self.progress.image_started(image.image.reference, graph.size)
+        await copier.copy(source, destination, graph, on_bytes=on_bytes)
+        travelled = await self._referrers(copier, plan, image, action.upstream, root=graph.root)
+        await copier.place(source, destination, graph.root, tag=image.target.tag)
+        self._placed[plan.mirror.name, image.target] = graph.root.digest
+        reasons = [action.warning] if isinstance(action, Copy) and action.warning else []
+        upstream_index = index.raw.decode() if index.digest != graph.root.digest else ""
+        recorded = self._recorded(image, action, graph, travelled, upstream_index)
+        return ("copied", graph.root.digest, "; ".join([*reasons, *travelled.problems])), recorded
+
+    async def _referrers(
+        self, copier: Copier, plan: ReleasePlan, image: ImagePlan, upstream: Digest, *, root: Manifest | None = None
+    ) -> Travelled:
+        """What refers to *upstream* is at the mirror, after *root*, which is stored by its digest first if given."""
+        if self.surveyor.wanted.referrers == "off":
+            return Travelled(())
+        source, destination = self.surveyor.source(image.source), plan.mirror.repository(image.target.path)
+        try:
+            found = await gathered(source, upstream)
+        except MirrorError as exc:
+            if self.surveyor.wanted.referrers == "require":
+                raise
+            return Travelled((), (f"its referrers could not be read: {exc}",))
+        if root is not None and (found.tagged or found.listed):
+            await copier.place(source, destination, root)
+        travelled = await travel(copier, source, destination, found)
+        if travelled.problems and self.surveyor.wanted.referrers == "require":
+            raise WorldError(f"{source.name}: not all that refers to it could be copied: {travelled.problems[0]}")
+        return travelled
+
+    def _recorded(
+        self, image: ImagePlan, action: Adopt | Copy, graph: Graph, travelled: Travelled, upstream_index: str
+    ) -> RecordedImage:
+        platforms = sorted({str(child.platform) for child in graph.root.children if child.platform})
+        before = image.recorded.digests.mirrored if image.recorded else None
+        return RecordedImage(
+            image=image.image,
+            target=image.target,
+            digests=Recorded(action.upstream, graph.root.digest),
+            is_accepted=action.is_accepted,
+            accepted_at=self.now().isoformat(timespec="seconds") if action.is_accepted else "",
+            replaced=str(before) if action.is_accepted and before else "",
+            evidence=Evidence(
+                media_type=graph.root.media_type,
+                size=graph.size,
+                platforms=tuple(platforms),
+                referrers=tuple(map(str, travelled.digests)),
+                upstream_index=upstream_index,
+            ),
+        )
+
+    async def _keep_record(self, plan: ReleasePlan, record: Record) -> str:
+        if not records.is_changed(record, plan.before):
+            return ""
+        try:
+            await records.write(plan.mirror.records, record, verified_at=self.now())
+        except MirrorError as exc:
+            return f"the record could not be written: {exc}"
+        return ""
+
+    async def _paper(self, plan: ReleasePlan, record: Record, reports: Sequence[ImageReport]) -> Paper:
+        bad = {report.reference for report in reports if report.outcome in ("failed", "refused")}
+        images = [image.image for image in plan.images]
+        spoilt = {chart for image in images if image.reference in bad for chart in image.charts}
+        clerk = Clerk(plan.mirror, record, self.surveyor.wanted)
+        notes = [
+            f"no values were written for {chart}: an image that it uses is not in the mirror"
+            for chart in sorted(spoilt)
+        ]
+        if not plan.mirror.pull_registry:
+            return Paper(notes=("no values were written: a layout needs a pull_registry, the name clusters pull by",))
+        texts = {facts: clerk.values(facts) for facts in plan.charts if facts.name not in spoilt}
+        proof, problems = await self._prove(plan, clerk, {f.name: text for f, text in texts.items()})
+        broken = {chart for chart, found in problems.items() if found}
+        notes += [f"no values were written for {chart}: they could not be proven" for chart in sorted(broken)]
+        files = await asyncio.to_thread(
+            clerk.write, {facts.name: text for facts, text in texts.items() if facts.name not in broken}
+        )
+        return Paper(
+            proof=proof,
+            is_recorded=not plan.archives and proof == "proven",
+            problems=tuple(f"{chart}: {problem}" for chart, found in problems.items() for problem in found),
+            files=files,
+            notes=(*notes, *clerk.notes),
+        )
+
+    async def _prove(
+        self, plan: ReleasePlan, clerk: Clerk, texts: Mapping[str, str]
+    ) -> tuple[Proof, Mapping[str, tuple[str, ...]]]:
+        if not plan.archives:
+            recorded = plan.before.proof if plan.before else "not proven"
+            return ("proven" if recorded == "proven" else "not proven"), {}
+        return await clerk.prove(self.helm, plan.archives, texts)
+
+
+def _with_remedy(reference: str, refused: Refuse) -> str:
+    if not refused.candidates:
+        return refused.reason
+    ways = " or ".join(f"--accept {reference}@{digest}" for digest in refused.candidates)
+    return f"{refused.reason}; to settle it: mirror sync {ways}"

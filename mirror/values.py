@@ -1,0 +1,116 @@
+"""Helm values for what a mirror holds: written for every chart that is whole, and proven by Helm."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import tempfile
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from mirror.destinations.generic import Mirror
+from mirror.errors import LayoutError
+from mirror.inventory import Wanted
+from mirror.linkerd.chart import Chart, ChartFacts
+from mirror.linkerd.images import Image
+from mirror.linkerd.overrides import Heading, Located, values_file
+from mirror.linkerd.proof import prove
+from mirror.oci.copy import gather
+from mirror.record import Record
+from mirror.report import Proof
+
+
+@dataclass(frozen=True, slots=True)
+class Clerk:
+    """Writes the Helm values of one recorded release at one mirror, and has Helm prove them."""
+
+    mirror: Mirror
+    record: Record
+    wanted: Wanted
+
+    @property
+    def images(self) -> tuple[Image, ...]:
+        """Those that the mirror holds."""
+        return tuple(recorded.image for recorded in self.record.images)
+
+    @property
+    def located(self) -> Mapping[str, Located]:
+        """Where the cluster pulls each from."""
+        return {
+            recorded.image.reference: Located(
+                reference=recorded.image.reference,
+                repository=self.mirror.pull_name(recorded.target.path),
+                tag=recorded.target.tag,
+                digest=recorded.digests.mirrored,
+            )
+            for recorded in self.record.images
+        }
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What values cannot reach, by name."""
+        return tuple(
+            f"{image.reference} is hard-coded in {', '.join(image.charts)}: no value reaches it"
+            for image in self.images
+            if image.is_hardcoded
+        )
+
+    def values(self, chart: ChartFacts) -> str:
+        """The values file of *chart*."""
+        return values_file(
+            chart,
+            self._images_of(chart.name),
+            self.located,
+            pin=self.wanted.pin,
+            pull_secrets=self.wanted.pull_secrets,
+            heading=Heading(self.record.release, self.mirror.pull_registry, self.record.recorded_at),
+        )
+
+    def write(self, texts: Mapping[str, str], directory: Path | None = None) -> tuple[str, ...]:
+        """Writes each text to DIRECTORY/CHART.yaml, by rename, if it differs; the paths, sorted."""
+        folder = directory or self.wanted.overrides_directory / self.mirror.name / self.record.release
+        return tuple(str(_write(folder / f"{chart}.yaml", text)) for chart, text in sorted(texts.items()))
+
+    async def prove(
+        self, helm: str | None, archives: Iterable[Chart], texts: Mapping[str, str]
+    ) -> tuple[Proof, Mapping[str, tuple[str, ...]]]:
+        """Has *helm* render every chart that has a text; the verdict, and by chart what is wrong."""
+        if helm is None:
+            return "not proven", {}
+        slots = asyncio.Semaphore(os.cpu_count() or 2)
+        charts = [chart for chart in archives if chart.name in texts]
+        proofs = await gather(
+            *(
+                prove(
+                    helm,
+                    chart,
+                    texts[chart.name],
+                    images=self._images_of(chart.name),
+                    located=self.located,
+                    pin=self.wanted.pin,
+                    extra_values=self.wanted.extra_values.get(chart.name, ()),
+                    slots=slots,
+                )
+                for chart in charts
+            )
+        )
+        problems = {proof.chart: proof.problems for proof in proofs}
+        return ("failed" if any(problems.values()) else "proven"), problems
+
+    def _images_of(self, chart: str) -> tuple[Image, ...]:
+        return tuple(image for image in self.images if chart in image.charts)
+
+
+def _write(path: Path, text: str) -> Path:
+    try:
+        if path.exists() and path.read_text() == text:
+            return path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=".mirror-", delete=False) as file:
+            file.write(text)
+        Path(file.name).chmod(0o644)
+        Path(file.name).replace(path)
+    except OSError as exc:
+        raise LayoutError(f"{path} cannot be written: {exc.strerror}") from exc
+    return path

@@ -1,0 +1,50 @@
+"""Holds what mirrors have recorded to its promises again; never needs upstream."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mirror import record as records
+from mirror.destinations.generic import Mirror
+from mirror.errors import MirrorError
+from mirror.oci.copy import gather
+from mirror.oci.verify import walk
+from mirror.record import RecordedImage
+from mirror.report import VerifiedImage, VerifiedRelease, VerifyReport
+
+
+async def verify(mirrors: Sequence[Mirror], releases: Sequence[str], *, deep: bool = False) -> VerifyReport:
+    """Holds what *mirrors* have recorded to its promises again; every recorded release where none is named."""
+
+    async def of(mirror: Mirror) -> list[VerifiedRelease]:
+        try:
+            names = releases or [tag for tag in await mirror.records.tags() if not tag.startswith("sha256-")]
+        except MirrorError as exc:
+            return [VerifiedRelease(mirror.name, "", problem=str(exc))]
+        return [await _verify_release(mirror, name, deep=deep) for name in names]
+
+    found = await gather(*(of(mirror) for mirror in mirrors))
+    return VerifyReport(tuple(one for several in found for one in several), deep)
+
+
+async def _verify_release(mirror: Mirror, release: str, *, deep: bool) -> VerifiedRelease:
+    try:
+        record = await records.read(mirror.records, release)
+        if record is None:
+            reason = f"{mirror.place} has no record of {release}: it was never synced there"
+            return VerifiedRelease(mirror.name, release, problem=reason)
+        images = await gather(*(_verify_image(mirror, image, deep=deep) for image in record.images))
+    except MirrorError as exc:
+        return VerifiedRelease(mirror.name, release, problem=str(exc))
+    return VerifiedRelease(mirror.name, release, tuple(images), record.missing)
+
+
+async def _verify_image(mirror: Mirror, recorded: RecordedImage, *, deep: bool) -> VerifiedImage:
+    destination = mirror.repository(recorded.target.path)
+    digest = recorded.digests.mirrored
+    named = await destination.head(recorded.target.tag)
+    problems = list[str]()
+    if named != digest:
+        problems.append(f"{mirror.target(recorded.target)} names {named or 'nothing'}, {digest} was recorded")
+    problems += (await walk(destination, digest, deep=deep))[1]
+    return VerifiedImage(recorded.image.reference, mirror.target(recorded.target), digest, tuple(problems))
