@@ -111,12 +111,13 @@ def values_file(
     in it, where two images want different values at one path, and where a path is both a value and a map.
     """
     settings = _settings(chart.name, images, located, pin=pin)
-    lines = [f"# {_printable(line)}".rstrip() for line in _head(chart, images, heading)]
+    head = [_comment(line) for line in _head(chart, images, heading)]
+    foot = [_comment(line) for line in _foot(chart.name, images)]
     body = list(_emitted(nested({path: setting.value for path, setting in settings.items()}), settings))
     if pull_secrets and chart.has_pull_secrets:
         body.append(f"{PULL_SECRETS}:")
         body.extend(f"  - name: {_quoted(name)}" for name in sorted(set(pull_secrets)))
-    return "\n".join([*lines, *(body or ["{}"])]) + "\n"
+    return "\n".join([*head, *(body or ["{}"]), *foot]) + "\n"
 
 
 def references(chart: str, images: Sequence[Image], located: Mapping[str, Located], *, pin: Pin) -> dict[str, str]:
@@ -220,12 +221,10 @@ def _unpinnable(chart: str, images: Sequence[Image]) -> dict[str | None, str]:
         if control.tag is None:
             reasons[control.tag] = "The chart's template decides the tag, so that it cannot be pinned to a digest."
         elif control.tag in RELEASE_VERSIONS:
-            reasons[control.tag] = (
-                f"The tag is {control.tag}, which must stay the release's own (labels and checks read it): "
-                "it is not written, and the image is pulled by its tag."
-            )
+            why = control.unpinnable or f"{control.tag} is in labels too, and must stay the release's own"
+            reasons[control.tag] = f"Pulled by its tag, which is not written here: {why}."
         elif control.unpinnable:
-            reasons.setdefault(control.tag, f"Pulled by its tag, not pinned to a digest: {control.unpinnable}")
+            reasons.setdefault(control.tag, f"Pulled by its tag, not pinned to a digest: {control.unpinnable}.")
     return reasons
 
 
@@ -254,17 +253,22 @@ def _head(chart: ChartFacts, images: Sequence[Image], heading: Heading) -> Itera
         yield ""
         yield "Hard-coded in the chart's templates, where no value reaches; pulled from upstream all the same:"
         yield from (f"  {reference}" for reference in unreachable)
-    notes = {note for image in images if chart.name in image.charts for note in image.notes}
-    if notes:
-        yield ""
-        yield from sorted(notes)
+
+
+def _foot(chart: str, images: Sequence[Image]) -> Iterator[str]:
+    """What is to be known of *chart*'s images; a note opens with the chart it is of, if it is of one."""
+    notes = {note for image in images if chart in image.charts for note in image.notes}
+    others = {other for image in images for other in image.charts if other != chart}
+    for note in sorted(notes):
+        if note.partition(": ")[0] not in others:
+            yield note.removeprefix(f"{chart}: ")
 
 
 def _emitted(tree: Tree, settings: Mapping[str, _Setting], path: str = "", indent: str = "") -> Iterator[str]:
     for key, value in tree.items():
         here = f"{path}.{key}" if path else key
         if isinstance(value, str):
-            yield from (f"{indent}# {_printable(remark)}" for remark in settings[here].remarks)
+            yield from (f"{indent}{_comment(remark)}" for remark in settings[here].remarks)
             yield f"{indent}{_key(key)}: {_quoted(value)}"
         else:
             yield f"{indent}{_key(key)}:"
@@ -278,6 +282,10 @@ def _key(text: str) -> str:
 
 def _quoted(text: str) -> str:
     return str(yaml.safe_dump(text, default_style='"', width=2**31 - 1)).removesuffix("\n")
+
+
+def _comment(text: str) -> str:
+    return f"# {_printable(text)}".rstrip()
 
 
 def _printable(text: str) -> str:

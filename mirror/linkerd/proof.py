@@ -170,7 +170,7 @@ class _Bench:
         try:
             return await self.output(render.files)
         except HelmError as exc:
-            if render.without_ours and not await self.renders(render.without_ours):
+            if isinstance(exc, _Refusal) and await self.refuses(render.without_ours):
                 return None
             return _Output(problems=[str(exc)])
 
@@ -198,11 +198,15 @@ class _Bench:
             rendered = await self.template(files)
             return await asyncio.to_thread(lambda: _examined(_documents(rendered), self.expected, self.chart))
 
-    async def renders(self, files: Sequence[str]) -> bool:
+    async def refuses(self, files: Sequence[str]) -> bool:
+        """Whether the chart refuses *files*; never, if there are none."""
         async with self.slots:
             with suppress(HelmError):
-                await self.template(files)
-                return True
+                try:
+                    if files:
+                        await self.template(files)
+                except _Refusal:
+                    return True
         return False
 
     async def template(self, files: Sequence[str]) -> bytes:
@@ -215,51 +219,68 @@ class _Bench:
         return _shown((await self.run("version", "--template", "{{.Version}}")).decode(errors="replace").strip(), 60)
 
     async def run(self, *arguments: str) -> bytes:
-        """What Helm prints; raises HelmError with its own last words if it fails, and when a bound is met."""
-        try:
-            process = await asyncio.create_subprocess_exec(
-                self.helm,
-                *arguments,
-                cwd=self.directory,
-                env=self.environment(),
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.PIPE,
-                start_new_session=True,
-            )
-        except OSError as exc:
-            raise HelmError(f"Helm cannot be started as {self.helm}: {exc.strerror}") from exc
-        try:
-            async with asyncio.timeout(DEADLINE_S), asyncio.TaskGroup() as tasks:
-                reading = tasks.create_task(_read(cast(asyncio.StreamReader, process.stdout), process.pid))
-                listening = tasks.create_task(_tail(cast(asyncio.StreamReader, process.stderr)))
-                tasks.create_task(process.wait())
-        except TimeoutError as exc:
-            raise HelmError(f"Helm did not end within {DEADLINE_S:.0f} s and was stopped") from exc
-        finally:
-            if process.returncode is None:
-                _kill(process.pid)
-                await process.wait()
-        output = reading.result()
-        if len(output) > OUTPUT_MAX:
-            raise HelmError(f"Helm printed more than {OUTPUT_MAX // 1024**2} MiB and was stopped")
-        if process.returncode:
-            raise HelmError(f"Helm failed: {_said(listening.result())}")
-        return output
-
-    def environment(self) -> dict[str, str]:
-        """Nothing of ours but PATH, so that no plugin, repository or cluster has a say."""
-        home = str(self.directory / "home")
-        homes = dict.fromkeys(("HOME", "HELM_CACHE_HOME", "HELM_CONFIG_HOME", "HELM_DATA_HOME"), home)
-        return homes | {"TMPDIR": str(self.directory), "PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C"}
+        return await run_helm(self.helm, *arguments, directory=self.directory)
 
 
-async def _read(stream: asyncio.StreamReader, group: int) -> bytes:
-    """All of *stream*, or somewhat more than OUTPUT_MAX of it, the process *group* then being killed."""
+class _Refusal(HelmError):
+    """Helm's own verdict, in time and by itself."""
+
+
+async def run_helm(
+    helm: str, *arguments: str, directory: Path, deadline_s: float = DEADLINE_S, output_max: int = OUTPUT_MAX
+) -> bytes:
+    """What Helm prints, run in *directory*; no process of it is left behind, also when this is cancelled.
+
+    Raises HelmError with Helm's own last words if it fails, and when a bound is met.
+    """
+    try:
+        process = await asyncio.create_subprocess_exec(
+            helm,
+            *arguments,
+            cwd=directory,
+            env=_environment(directory),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            start_new_session=True,
+        )
+    except OSError as exc:
+        raise HelmError(f"Helm cannot be started as {helm}: {exc.strerror}") from exc
+    is_over = False
+    try:
+        async with asyncio.timeout(deadline_s), asyncio.TaskGroup() as tasks:
+            reading = tasks.create_task(_read(cast(asyncio.StreamReader, process.stdout), output_max, process.pid))
+            listening = tasks.create_task(_tail(cast(asyncio.StreamReader, process.stderr)))
+            tasks.create_task(process.wait())
+        is_over = True
+    except TimeoutError as exc:
+        raise HelmError(f"Helm did not end within {deadline_s:g} s and was stopped") from exc
+    finally:
+        if not is_over:
+            _kill(process.pid)
+            await process.wait()
+    output = reading.result()
+    if len(output) > output_max:
+        raise HelmError(f"Helm printed more than {output_max} bytes and was stopped")
+    if process.returncode:
+        kind = _Refusal if process.returncode > 0 else HelmError  # a signal says nothing of the chart
+        raise kind(f"Helm failed: {_said(listening.result())}")
+    return output
+
+
+def _environment(directory: Path) -> dict[str, str]:
+    """Nothing of ours but PATH, so that no plugin, repository or cluster has a say."""
+    home = str(directory / "home")
+    homes = dict.fromkeys(("HOME", "HELM_CACHE_HOME", "HELM_CONFIG_HOME", "HELM_DATA_HOME"), home)
+    return homes | {"TMPDIR": str(directory), "PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C"}
+
+
+async def _read(stream: asyncio.StreamReader, bound: int, group: int) -> bytes:
+    """All of *stream*, or somewhat more than *bound* of it, the process *group* then being killed."""
     data = bytearray()
     while chunk := await stream.read(65536):
         data += chunk
-        if len(data) > OUTPUT_MAX:
+        if len(data) > bound:
             _kill(group)
             break
     return bytes(data)
@@ -278,8 +299,9 @@ def _kill(group: int) -> None:
 
 
 def _said(stderr: bytes) -> str:
-    lines = [line.strip() for line in stderr.decode(errors="replace").splitlines() if line.strip()]
-    return _shown(" / ".join(lines[-_SAID_LINES:]) or "without a word", _SAID_MAX)
+    lines = [line.strip() for line in stderr.decode(errors="replace").splitlines()]
+    told = [line for line in lines if line and not line.startswith("Use --debug flag")]
+    return _shown(" / ".join(told[-_SAID_LINES:]) or "without a word", _SAID_MAX)
 
 
 def _kube_version(constraint: str) -> str:
@@ -289,13 +311,17 @@ def _kube_version(constraint: str) -> str:
     return f"{major}.{minor}.99"
 
 
-class _Loader(yaml.CSafeLoader):
+_SafeLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+class _Loader(_SafeLoader):  # type: ignore[misc]  # it is one of two classes
     """YAML as Kubernetes reads it: a date is a string, and so is a lone `=`."""
 
-    yaml_implicit_resolvers = {  # noqa: RUF012  # as the base class declares it
-        first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith((":timestamp", ":value"))]
-        for first, resolvers in yaml.CSafeLoader.yaml_implicit_resolvers.items()
-    }
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith((":timestamp", ":value"))]
+    for first, resolvers in _SafeLoader.yaml_implicit_resolvers.items()
+}
 
 
 def _documents(output: bytes) -> list[Any]:

@@ -64,7 +64,7 @@ OLD_CONTROLLER = image(
 WEBHOOK = image(
     "cr.l5d.io/linkerd/jaeger-webhook:stable-2.14.10",
     ("webhook.image.name", "webhook.image.name", "webhook.image.version"),
-    unpinnable="it goes into a label.",
+    unpinnable="it goes into a label",
 )
 CURL = image("curlimages/curl:7.78.0", is_hardcoded=True)
 
@@ -119,7 +119,7 @@ def test_what_is_not_pinned_says_why() -> None:
     written = text([WEBHOOK, OLD_CONTROLLER])
 
     assert '    # Pulled by its tag, not pinned to a digest: it goes into a label.\n    version: "stable-2' in written
-    assert "# The tag is linkerdVersion, which must stay the release's own" in written
+    assert "# Pulled by its tag, which is not written here: linkerdVersion is in labels too" in written
 
 
 def test_a_path_that_is_unpinnable_for_one_control_is_so_for_all() -> None:
@@ -203,13 +203,15 @@ def test_per_entry_paths_are_left_to_their_defaults() -> None:
         "cr.l5d.io/linkerd/controller:edge-26.8.3",
         ("controllers[].image.name", "controllers[].image.name", "controllers[].image.version"),
         ("controllerDefaults.image.name", "controllerDefaults.image.name", "controllerDefaults.image.version"),
-        notes=("Entries of controllers are reached by controllerDefaults.",),
+        notes=(f"{CHART.name}: an entry has the default above.", "linkerd-viz: something else."),
     )
+    viz = image("cr.l5d.io/linkerd/tap:edge-26.8.3", chart="linkerd-viz")
 
-    written = text([controllers])
+    written = text([controllers, viz])
 
     assert {"controllerDefaults"} == yaml.safe_load(written).keys()
-    assert "# Entries of controllers are reached by controllerDefaults.\n" in written
+    assert written.endswith("\n# an entry has the default above.\n")
+    assert "something else" not in written
 
 
 def test_two_images_at_one_path_are_refused() -> None:
