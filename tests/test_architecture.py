@@ -1,0 +1,170 @@
+"""The import rules: dependencies point one way, each package has one owner, what is pure stays pure.
+
+They are read from the sources, imports for type checkers and those inside of functions included.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+import tomllib
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).parents[1]
+MODULES = {
+    ".".join(path.relative_to(PROJECT).with_suffix("").parts).removesuffix(".__init__"): path
+    for path in sorted((PROJECT / "mirror").rglob("*.py"))
+}
+
+# What a place may import, besides its own room. The longest name that fits a module decides; a room's name stands for
+# all that is in it.
+OCI_TYPES = ("oci.content", "oci.reference", "oci.manifest")
+ENGINE = ("errors", "oci", "linkerd", "destinations", "plan", "report", "record")
+RULES: dict[str, tuple[str, ...]] = {
+    "errors": (),
+    "logs": (),
+    "http": ("errors",),
+    "oci": ("errors", "http"),
+    "linkerd": ("errors", *OCI_TYPES),
+    "linkerd.chart": ("errors", "http", *OCI_TYPES),
+    "plan": ("errors", *OCI_TYPES),
+    "report": ("errors", *OCI_TYPES, "plan"),
+    "destinations": ("errors", "http", "oci", "plan"),
+    "record": ("errors", "oci", "linkerd", "plan"),
+    "inventory": ENGINE,
+    "values": (*ENGINE, "inventory"),
+    "verify": (*ENGINE, "inventory"),
+    "sync": (*ENGINE, "inventory", "values", "verify"),
+    "settings": ("errors", "oci.content", "oci.reference"),
+    "app": (*ENGINE, "http", "inventory", "values", "verify", "sync", "settings"),
+    "demo": ("errors", *OCI_TYPES),
+    "cli": (*ENGINE, "inventory", "values", "verify", "sync", "settings", "logs", "app", "demo"),
+    "__main__": ("cli",),
+}
+
+# Who may import a package that is not the standard library's.
+OWNERS = {
+    "certifi": "http",
+    "click": "cli",
+    "httpx": "http",
+    "pydantic": "settings",
+    "pydantic_core": "settings",  # it comes with pydantic, whose documentation imports it so
+    "rich": "cli",
+    "structlog": "",  # everywhere but where it is pure: a logger is asked for where it is used; logs.py sets it up
+    "yaml": "linkerd",
+}
+DISTRIBUTIONS = {"yaml": "pyyaml", "pydantic_core": "pydantic"}
+
+PURE = frozenset(
+    {
+        "errors",
+        "oci.content",
+        "oci.manifest",
+        "oci.reference",
+        "linkerd.images",
+        "linkerd.overrides",
+        "linkerd.release",
+        "linkerd.template",
+        "plan",
+        "report",
+    }
+)
+OUTSIDE = frozenset(
+    {
+        "asyncio", "concurrent", "http", "mirror.http", "multiprocessing", "select", "selectors", "shutil", "socket", "ssl",
+        "structlog", "subprocess", "tempfile", "threading", "urllib.request",
+    }
+)  # fmt: skip
+
+
+def imports(module: str) -> set[str]:
+    """Every module that *module* imports."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(MODULES[module].read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= {name if name in MODULES else node.module for name in names}
+    return found
+
+
+def ours(module: str) -> set[str]:
+    """The modules of ours that *module* imports, without the leading `mirror.`."""
+    return {name.removeprefix("mirror.") for name in imports(module) if name.startswith("mirror.")}
+
+
+def third_party(module: str) -> set[str]:
+    """The packages that *module* imports which are neither ours nor the standard library's."""
+    return {name.partition(".")[0] for name in imports(module)} - sys.stdlib_module_names - {"mirror"}
+
+
+def is_in(name: str, place: str) -> bool:
+    return name == place or name.startswith(f"{place}.") or not place
+
+
+def room(name: str) -> str:
+    return name.partition(".")[0]
+
+
+def rule(name: str) -> tuple[str, ...]:
+    return RULES[max((place for place in RULES if is_in(name, place)), key=len)]
+
+
+every_module = pytest.mark.parametrize("module", [name for name in MODULES if name != "mirror"])
+
+
+def test_the_rules_have_an_order() -> None:
+    """No room depends on itself by way of another."""
+    graph: dict[str, set[str]] = {}
+    for place, allowed in RULES.items():
+        graph.setdefault(room(place), set()).update({room(other) for other in allowed} - {room(place)})
+
+    assert set(graph) == set(TopologicalSorter(graph).static_order())
+
+
+@every_module
+def test_a_module_is_in_a_room(module: str) -> None:
+    """A new room needs a rule."""
+    assert room(module.removeprefix("mirror.")) in RULES
+
+
+@every_module
+def test_dependencies_point_one_way(module: str) -> None:
+    """A module imports its own room and what the table allows."""
+    name = module.removeprefix("mirror.")
+    allowed = (room(name), *rule(name))
+
+    wrong = {other for other in ours(module) if not any(is_in(other, place) for place in allowed)}
+    assert set() == wrong
+
+
+@every_module
+def test_packages_have_one_owner(module: str) -> None:
+    """A package from outside is imported where it belongs, and nowhere else."""
+    name = module.removeprefix("mirror.")
+
+    wrong = {package for package in third_party(module) if not is_in(name, OWNERS.get(package, "(nobody)"))}
+    assert set() == wrong
+
+
+@pytest.mark.parametrize("name", sorted(PURE))
+def test_pure_modules_stay_pure(name: str) -> None:
+    """What decides does not reach outside: no network, no processes, no threads, no log."""
+    found = imports(f"mirror.{name}")
+
+    assert set() == {other for other in found for outside in OUTSIDE if is_in(other, outside)}
+
+
+def test_what_is_declared_is_what_is_imported() -> None:
+    """pyproject.toml names the packages that have an owner, and each of them is used."""
+    declared = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]["dependencies"]
+    names = {re.split(r"[<>=!~;\[ ]", requirement)[0] for requirement in declared}
+    used = {package for module in MODULES for package in third_party(module)}
+
+    assert {DISTRIBUTIONS.get(package, package) for package in OWNERS} == names
+    assert {DISTRIBUTIONS.get(package, package) for package in used} == names
