@@ -252,6 +252,11 @@ class LayoutRepository:
     def name(self) -> str:
         return f"oci:{self._layout.directory}:{self._name}"
 
+    @property
+    def path(self) -> str:
+        """See Destination: every name shares the layout's blobs."""
+        return self._name
+
     async def head(self, version: str | Digest) -> Digest | None:
         """The digest of the manifest at a tag or digest; None where there is none, or its bytes are gone."""
         return await asyncio.to_thread(self._head, version)
@@ -295,7 +300,10 @@ class LayoutRepository:
         if isinstance(version, Digest):
             path = self._layout.blob(version)
             with _mapped("read", path):
-                return version if path.is_file() else None
+                if path.is_file():
+                    return version
+                self._layout.exists()
+                return None
         entry = self._entry(version)
         return entry.digest if entry and self._layout.holds(entry.digest, entry.size) else None
 
