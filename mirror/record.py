@@ -18,11 +18,14 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from mirror.errors import BadReference, ManifestError, NotFound
+import structlog
+
+from mirror.errors import BadReference, ManifestError, MirrorError, NotFound
 from mirror.linkerd.chart import ChartFacts
 from mirror.linkerd.images import Control, Image
 from mirror.oci.blob import Upload
 from mirror.oci.content import Descriptor, Digest
+from mirror.oci.copy import read_small
 from mirror.oci.manifest import OCI_MANIFEST, Manifest
 from mirror.oci.storage import Destination
 from mirror.plan import Recorded, Target
@@ -32,6 +35,9 @@ ANNOTATION = "dev.linkerd-mirror.record"
 CONFIG_TYPE = "application/vnd.linkerd-mirror.record.config.v1+json"
 LAYER_TYPE = "application/vnd.linkerd-mirror.record.v1+json"
 _CONFIG = b"{}"
+_LAYER_MAX = 16 * 1024 * 1024
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +70,14 @@ class RecordedImage:
 
 
 @dataclass(frozen=True, slots=True)
+class Missing:
+    """An image of the release that the mirror does not hold: it failed or was refused."""
+
+    reference: str
+    charts: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Record:
     """What a destination holds of one release."""
 
@@ -75,8 +89,7 @@ class Record:
     charts: tuple[ChartFacts, ...]
     images: tuple[RecordedImage, ...]
     proof: str
-    missing: tuple[str, ...] = ()
-    """References of the release that the mirror does not hold: they failed or were refused."""
+    missing: tuple[Missing, ...] = ()
 
     def digests(self, reference: str) -> Recorded | None:
         """What is recorded of the image that a chart calls *reference*."""
@@ -126,8 +139,8 @@ async def read(records: Destination, release: str) -> Record | None:
 
 
 async def write(records: Destination, record: Record, *, verified_at: datetime) -> None:
-    """*records* holds *record* at the tag of its release."""
-    layer = _json(_document(record, verified_at=verified_at))
+    """*records* holds *record* at the tag of its release; evidence that this run did not gather is carried over."""
+    layer = _json(_document(record, await _kept_evidence(records, record), verified_at=verified_at))
     config = await _store(records, _CONFIG, CONFIG_TYPE)
     stored = await _store(records, layer, LAYER_TYPE)
     raw = _json(
@@ -144,6 +157,20 @@ async def write(records: Destination, record: Record, *, verified_at: datetime) 
     )
     manifest = Manifest.parse(raw, OCI_MANIFEST, where=f"{records.name}:{record.release}")
     await records.put_manifest(manifest, tag=record.release)
+
+
+async def _kept_evidence(records: Destination, record: Record) -> Mapping[str, Any]:
+    """By reference, what the layer of the record before says of images that were only kept."""
+    if all(image.evidence for image in record.images):
+        return {}
+    try:
+        manifest = await records.manifest(record.release)
+        layer = next(blob for blob in manifest.blobs if blob.media_type == LAYER_TYPE)
+        entries = json.loads(await read_small(records, layer, bound=_LAYER_MAX))["images"]
+        return {entry["reference"]: entry["evidence"] for entry in entries if "evidence" in entry}
+    except (MirrorError, StopIteration, ValueError, KeyError, TypeError) as exc:
+        log.warning("record.evidence_lost", where=f"{records.name}:{record.release}", reason=str(exc))
+        return {}
 
 
 async def _store(records: Destination, data: bytes, media_type: str) -> dict[str, Any]:
@@ -178,7 +205,7 @@ def _summary(record: Record) -> dict[str, Any]:
         "asked": record.asked,
         "recordedAt": _time(record.recorded_at),
         "proof": record.proof,
-        "missing": list(record.missing),
+        "missing": [[missing.reference, *missing.charts] for missing in record.missing],
         "charts": [
             {
                 "name": chart.name,
@@ -211,18 +238,25 @@ def _image(image: RecordedImage) -> dict[str, Any]:
     return document
 
 
-def _document(record: Record, *, verified_at: datetime) -> dict[str, Any]:
+def _document(record: Record, kept: Mapping[str, Any], *, verified_at: datetime) -> dict[str, Any]:
     document = _summary(record) | {"lastVerifiedAt": _time(verified_at)}
     for entry, image in zip(document["images"], record.images, strict=True):
-        if evidence := image.evidence:
-            entry["evidence"] = {
-                "mediaType": evidence.media_type,
-                "size": evidence.size,
-                "platforms": list(evidence.platforms),
-                "referrers": list(evidence.referrers),
-            }
-            if evidence.upstream_index:
-                entry["evidence"]["upstreamIndex"] = evidence.upstream_index
+        if image.evidence is not None:
+            entry["evidence"] = _evidence(image.evidence)
+        elif image.image.reference in kept:
+            entry["evidence"] = kept[image.image.reference]
+    return document
+
+
+def _evidence(evidence: Evidence) -> dict[str, Any]:
+    document: dict[str, Any] = {
+        "mediaType": evidence.media_type,
+        "size": evidence.size,
+        "platforms": list(evidence.platforms),
+        "referrers": list(evidence.referrers),
+    }
+    if evidence.upstream_index:
+        document["upstreamIndex"] = evidence.upstream_index
     return document
 
 
@@ -234,7 +268,9 @@ def _parsed(document: Mapping[str, Any]) -> Record:
         asked=_text(document["asked"]),
         recorded_at=datetime.fromisoformat(document["recordedAt"]).astimezone(UTC),
         proof=_text(document["proof"]),
-        missing=tuple(map(_text, document["missing"])),
+        missing=tuple(
+            Missing(_text(reference), tuple(map(_text, charts))) for reference, *charts in document["missing"]
+        ),
         charts=tuple(
             ChartFacts(
                 name=_text(chart["name"]),

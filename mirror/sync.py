@@ -29,7 +29,7 @@ from mirror.oci.manifest import Manifest, restricted
 from mirror.oci.referrers import Travelled, gathered, travel
 from mirror.oci.verify import walk
 from mirror.plan import Adopt, Copy, Fail, Keep, Recorded, Refuse, Target
-from mirror.record import Evidence, Record, RecordedImage
+from mirror.record import Evidence, Missing, Record, RecordedImage
 from mirror.report import ImageReport, Proof, ReleaseReport, SyncReport
 from mirror.values import Clerk
 
@@ -104,7 +104,11 @@ class Syncer:
             charts=plan.charts,
             images=held,
             proof="not proven",
-            missing=tuple(sorted({image.image.reference for image in plan.images} - {r.image.reference for r in held})),
+            missing=tuple(
+                Missing(image.image.reference, image.image.charts)
+                for image in plan.images
+                if image.image.reference not in {one.image.reference for one in held}
+            ),
         )
         record = records.dated(record, plan.before)
         paper = await self._paper(plan, record, reports)

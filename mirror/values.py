@@ -48,6 +48,12 @@ class Clerk:
         }
 
     @property
+    def whole(self) -> tuple[ChartFacts, ...]:
+        """The charts of which the mirror holds every image."""
+        spoilt = {chart for missing in self.record.missing for chart in missing.charts}
+        return tuple(chart for chart in self.record.charts if chart.name not in spoilt)
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """What values cannot reach, by name."""
         return tuple(
@@ -70,7 +76,7 @@ class Clerk:
     def write(self, texts: Mapping[str, str], directory: Path | None = None) -> tuple[str, ...]:
         """Writes each text to DIRECTORY/CHART.yaml, by rename, if it differs; the paths, sorted."""
         folder = directory or self.wanted.overrides_directory / self.mirror.name / self.record.release
-        return tuple(str(_write(folder / f"{chart}.yaml", text)) for chart, text in sorted(texts.items()))
+        return tuple(str(write_file(folder / f"{chart}.yaml", text)) for chart, text in sorted(texts.items()))
 
     async def prove(
         self, helm: str | None, archives: Iterable[Chart], texts: Mapping[str, str]
@@ -102,7 +108,8 @@ class Clerk:
         return tuple(image for image in self.images if chart in image.charts)
 
 
-def _write(path: Path, text: str) -> Path:
+def write_file(path: Path, text: str) -> Path:
+    """*path* holds *text*; replaced by rename, and left alone where it holds it already."""
     try:
         if path.exists() and path.read_text() == text:
             return path

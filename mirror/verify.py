@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from mirror import record as records
 from mirror.destinations.generic import Mirror
-from mirror.errors import MirrorError
+from mirror.errors import MirrorError, Refused
 from mirror.oci.copy import gather
 from mirror.oci.verify import walk
-from mirror.record import RecordedImage
+from mirror.record import Record, RecordedImage
 from mirror.report import VerifiedImage, VerifiedRelease, VerifyReport
 
 
@@ -36,7 +36,7 @@ async def _verify_release(mirror: Mirror, release: str, *, deep: bool) -> Verifi
         images = await gather(*(_verify_image(mirror, image, deep=deep) for image in record.images))
     except MirrorError as exc:
         return VerifiedRelease(mirror.name, release, problem=str(exc))
-    return VerifiedRelease(mirror.name, release, tuple(images), record.missing)
+    return VerifiedRelease(mirror.name, release, tuple(images), tuple(missing.reference for missing in record.missing))
 
 
 async def _verify_image(mirror: Mirror, recorded: RecordedImage, *, deep: bool) -> VerifiedImage:
@@ -48,3 +48,15 @@ async def _verify_image(mirror: Mirror, recorded: RecordedImage, *, deep: bool) 
         problems.append(f"{mirror.target(recorded.target)} names {named or 'nothing'}, {digest} was recorded")
     problems += (await walk(destination, digest, deep=deep))[1]
     return VerifiedImage(recorded.image.reference, mirror.target(recorded.target), digest, tuple(problems))
+
+
+async def check_tags(mirror: Mirror, record: Record) -> None:
+    """Raises Refused unless every tag of *record* names the digest that it says: a record is a claim, never trust."""
+    named = await gather(*(mirror.repository(i.target.path).head(i.target.tag) for i in record.images))
+    changed = [
+        f"{mirror.target(image.target)} names {digest or 'nothing'}, {image.digests.mirrored} was recorded"
+        for image, digest in zip(record.images, named, strict=True)
+        if digest != image.digests.mirrored
+    ]
+    if changed:
+        raise Refused(f"the mirror is not what was recorded: {'; '.join(changed)}; run mirror sync {record.release}")

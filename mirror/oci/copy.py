@@ -289,6 +289,22 @@ async def read_blob(source: Source, blob: Descriptor, threads: ThreadPoolExecuto
     await in_thread(threads, read, body)
 
 
+async def read_small(source: Source, blob: Descriptor, *, bound: int) -> bytes:
+    """The bytes of *blob*, verified; raises ContentError for one that is larger than *bound* or not as promised."""
+    if blob.size > bound:
+        raise ContentError(f"{source.name}: blob {blob.digest} of {blob.size} bytes is larger than {bound}, refused")
+    body, data = await source.open_blob(blob), bytearray()
+
+    def read() -> None:
+        try:
+            hashed(body, blob, where=source.name, on_chunk=data.extend)
+        finally:
+            body.close()
+
+    await asyncio.to_thread(read)
+    return bytes(data)
+
+
 async def _read_back(destination: Destination, manifest: Manifest) -> None:
     stored = await destination.manifest(manifest.digest)
     if stored.raw != manifest.raw:

@@ -1,0 +1,85 @@
+"""`mirror images RELEASE`."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import click
+
+from mirror.cli import output
+
+if TYPE_CHECKING:
+    from mirror.cli.main import Context
+    from mirror.linkerd.images import Image
+    from mirror.linkerd.release import Release
+
+
+@click.command(name="images")
+@click.argument("release")
+@output.output_option
+@click.pass_obj
+def command(context: Context, release: str, output_format: output.OutputFormat) -> None:
+    r"""List the images of RELEASE, from its charts, with the values that control each.
+
+    \b
+    Examples:
+      mirror images edge-26.8.3
+      mirror images edge -o json | jq -r '.images[].reference'
+    """
+    found, images = asyncio.run(_images(context, release))
+    if output_format == "json":
+        output.print_json({"release": str(found), "images": [_document(image) for image in images]})
+        return
+    output.print_table(
+        ["IMAGE", "CHARTS", "VALUES", output.Column("", style="dim")],
+        [(image.reference, "\n".join(image.charts), _values(image), _remarks(image)) for image in images],
+        title=f"Linkerd {found}: {len(images)} images",
+    )
+
+
+async def _images(context: Context, text: str) -> tuple[Release, tuple[Image, ...]]:
+    from mirror.app import App  # noqa: PLC0415
+    from mirror.errors import UsageError  # noqa: PLC0415
+    from mirror.linkerd.images import release_images  # noqa: PLC0415
+
+    async with App(context.settings, context.environ) as app:
+        catalogue = app.catalogue()
+        releases = await catalogue.select(app.selectors([text]))
+        if len(releases) != 1:
+            raise UsageError(f"{text} asks for {len(releases)} releases: name one")
+        return releases[0], release_images(await catalogue.charts(releases[0]))
+
+
+def _document(image: Image) -> dict[str, object]:
+    return {
+        "reference": image.reference,
+        "charts": list(image.charts),
+        "values": [
+            {
+                "chart": control.chart,
+                "registry": control.registry,
+                "name": control.name,
+                "tag": control.tag,
+                "unpinnable": control.unpinnable,
+            }
+            for control in image.controls
+        ],
+        "hardcoded": image.is_hardcoded,
+        "first_party": image.is_first_party,
+        "optional": image.is_optional,
+        "notes": list(image.notes),
+    }
+
+
+def _values(image: Image) -> str:
+    lines = []
+    for control in image.controls:
+        paths = dict.fromkeys(path for path in (control.registry, control.name, control.tag) if path)
+        lines.append(f"{control.chart}: {' '.join(paths)}")
+    return "\n".join(lines)
+
+
+def _remarks(image: Image) -> str:
+    remarks = {"hard-coded": image.is_hardcoded, "optional": image.is_optional, "third party": not image.is_first_party}
+    return ", ".join(remark for remark, holds in remarks.items() if holds)

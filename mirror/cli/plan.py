@@ -1,0 +1,74 @@
+"""`mirror plan`."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import click
+
+from mirror.cli import output
+from mirror.cli.options import releases_argument, to_option
+
+if TYPE_CHECKING:
+    from mirror.cli.main import Context
+    from mirror.report import PlanReport
+
+
+@click.command(name="plan")
+@releases_argument
+@to_option
+@click.option("--refresh", is_flag=True, help="Read the charts again, also of releases that are recorded.")
+@output.output_option
+@click.pass_obj
+def command(
+    context: Context, releases: tuple[str, ...], to: str, refresh: bool, output_format: output.OutputFormat
+) -> int:
+    r"""Say what a sync would do, and how many bytes it would send. Writes nothing.
+
+    Ends with 0 if all is in step, 4 if something is to be done, 3 if something would be refused.
+
+    \b
+    Examples:
+      mirror plan edge-26.8.3 --to registry.example.com/linkerd
+      mirror plan -o json | jq '.bytes'
+    """
+    report = asyncio.run(_plan(context, releases, to, refresh=refresh))
+    if output_format == "json":
+        output.print_json(report.document())
+    else:
+        _print(report)
+    return report.exit_code
+
+
+async def _plan(context: Context, releases: tuple[str, ...], to: str, *, refresh: bool) -> PlanReport:
+    from mirror.app import App  # noqa: PLC0415
+
+    async with App(context.settings, context.environ) as app:
+        surveyor = app.surveyor(to)
+        return await surveyor.estimate(await surveyor.plan(app.selectors(releases), refresh=refresh))
+
+
+def _print(report: PlanReport) -> None:
+    rows = [
+        (
+            type(image.action).__name__.lower(),
+            image.target,
+            str(image.digest or "")[:19],
+            output.human_size(image.size) if image.size else "",
+            image.reason,
+        )
+        for image in report.images
+    ]
+    if rows:
+        output.print_table(["ACTION", "TARGET", "DIGEST", output.Column("BYTES", is_right=True), "REASON"], rows)
+    for problem in report.problems:
+        output.print_line(problem)
+    counts = ", ".join(
+        f"{sum(row[0] == action for row in rows)} to {action}"
+        for action in ("copy", "adopt", "refuse", "fail")
+        if any(row[0] == action for row in rows)
+    )
+    kept = sum(row[0] == "keep" for row in rows)
+    send = f"; {output.human_size(report.size)} to send" if report.size else ""
+    output.print_line(f"{counts}, {kept} in step{send}" if counts else f"in step: {kept} images")

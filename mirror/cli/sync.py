@@ -1,0 +1,109 @@
+"""`mirror sync`."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import click
+
+from mirror.cli import output
+from mirror.cli.options import releases_argument, to_option
+
+if TYPE_CHECKING:
+    from mirror.cli.main import Context
+    from mirror.report import ReleaseReport, SyncReport
+
+
+@click.command(name="sync")
+@releases_argument
+@to_option
+@click.option("--refresh", is_flag=True, help="Read the charts again, also of releases that are recorded.")
+@click.option(
+    "--accept",
+    multiple=True,
+    metavar="REFERENCE@DIGEST",
+    help="Settle a refusal: the tag is brought to this digest. May be given several times.",
+)
+@output.output_option
+@click.pass_obj
+def command(
+    context: Context,
+    releases: tuple[str, ...],
+    to: str,
+    refresh: bool,
+    accept: tuple[str, ...],
+    output_format: output.OutputFormat,
+) -> int:
+    r"""Bring destinations in step with Linkerd releases: copy, verify, record, write Helm values, prove them.
+
+    RELEASE is an exact release (edge-26.8.3, stable-2.14.10), a channel for its newest (edge), or edge:3 for its
+    newest three. Without one, those that the configuration asks for.
+
+    \b
+    Examples:
+      # the newest edge release, into ./linkerd-mirror
+      mirror sync
+      # one release, into a registry
+      mirror sync edge-26.8.3 --to registry.example.com/linkerd
+      # a released tag moved upstream, and you have checked that it may
+      mirror sync --accept cr.l5d.io/linkerd/proxy:edge-26.8.3@sha256:...
+    """
+    report = asyncio.run(_sync(context, releases, to, accept, refresh=refresh))
+    if output_format == "json":
+        output.print_json(report.document())
+    else:
+        _print(report)
+    return report.exit_code
+
+
+async def _sync(
+    context: Context, releases: tuple[str, ...], to: str, accept: tuple[str, ...], *, refresh: bool
+) -> SyncReport:
+    import structlog  # noqa: PLC0415
+
+    from mirror.app import App, parse_accepted  # noqa: PLC0415
+
+    structlog.get_logger().warning(
+        "policy.signatures_off", reason="signatures are not checked yet: what is copied is what upstream has"
+    )
+    async with App(context.settings, context.environ) as app:
+        with context.progress() as progress:
+            syncer = app.syncer(progress, to, parse_accepted(accept))
+            return await syncer.sync(app.selectors(releases), refresh=refresh)
+
+
+def _print(report: SyncReport) -> None:
+    for release in report.releases:
+        _print_release(release)
+
+
+def _print_release(report: ReleaseReport) -> None:
+    if report.problem:
+        output.print_line(f"{report.release} at {report.destination}: {report.problem}")
+    if report.images:
+        output.print_table(
+            ["OUTCOME", "TARGET", "DIGEST", output.Column("SENT", is_right=True), "REASON"],
+            [
+                (
+                    image.outcome,
+                    image.target,
+                    str(image.digest or "")[:19],
+                    output.human_size(image.size) if image.size else "",
+                    image.reason,
+                )
+                for image in report.images
+            ],
+        )
+    for note in (*report.notes, *report.proof_problems):
+        output.print_line(f"  {note}")
+    if not report.images:
+        return
+    sent, seconds = sum(i.size for i in report.images), max((i.seconds for i in report.images), default=0)
+    outcome = {"in_step": "in step", "synced": "brought in step"}.get(report.outcome, report.outcome)
+    work = f", {output.human_size(sent)} sent in {output.human_seconds(seconds)}" if sent else ""
+    output.print_line(f"{report.release} at {report.destination}: {outcome}, {len(report.images)} images{work}")
+    if report.overrides:
+        folder = report.overrides[0].rpartition("/")[0]
+        earlier = " (recorded by an earlier run)" if report.is_proof_recorded else ""
+        output.print_line(f"values: {folder}/ for {len(report.overrides)} charts, {report.proof}{earlier}")

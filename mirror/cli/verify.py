@@ -1,0 +1,71 @@
+"""`mirror verify`."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import click
+
+from mirror.cli import output
+from mirror.cli.options import releases_argument, to_option
+
+if TYPE_CHECKING:
+    from mirror.cli.main import Context
+    from mirror.report import VerifyReport
+
+
+@click.command(name="verify")
+@releases_argument
+@to_option
+@click.option("--deep", is_flag=True, help="Read every byte back and hash it.")
+@output.output_option
+@click.pass_obj
+def command(
+    context: Context, releases: tuple[str, ...], to: str, deep: bool, output_format: output.OutputFormat
+) -> int:
+    r"""Hold the mirror to what was recorded: tags, manifests, blobs. Never needs upstream.
+
+    RELEASE is an exact release; without one, every release that is recorded. Ends with 4 if something is not as it
+    was recorded.
+
+    \b
+    Examples:
+      mirror verify --to registry.example.com/linkerd
+      mirror verify edge-26.8.3 --deep
+    """
+    report = asyncio.run(_verify(context, releases, to, deep=deep))
+    if output_format == "json":
+        output.print_json(report.document())
+    else:
+        _print(report)
+    return report.exit_code
+
+
+async def _verify(context: Context, releases: tuple[str, ...], to: str, *, deep: bool) -> VerifyReport:
+    from mirror.app import App  # noqa: PLC0415
+    from mirror.linkerd.release import Release  # noqa: PLC0415
+    from mirror.verify import verify  # noqa: PLC0415
+
+    async with App(context.settings, context.environ) as app:
+        names = [str(Release.parse(text)) for text in releases]
+        return await verify(app.mirrors(to), names, deep=deep)
+
+
+def _print(report: VerifyReport) -> None:
+    if not report.releases:
+        output.print_line("nothing is recorded there: run mirror sync first")
+    for release in report.releases:
+        for image in release.images:
+            for problem in image.problems:
+                output.print_line(f"  {image.reference}: {problem}")
+        for reference in release.missing:
+            output.print_line(f"  {reference}: was never brought into the mirror")
+        how = "every byte read" if report.is_deep else "manifests read, blobs present"
+        words = {
+            "in_step": f"in step: {len(release.images)} images, {how}",
+            "not_in_step": "not in step",
+            "failed": release.problem,
+        }
+        name = f"{release.release} at {release.destination}" if release.release else release.destination
+        output.print_line(f"{name}: {words[release.outcome]}")
