@@ -33,9 +33,11 @@ class Repository:
 
     def __post_init__(self) -> None:
         if not _HOST.fullmatch(self.host):
-            raise BadReference(f"{self.host!r} is not a registry host")
+            raise BadReference(f"{self.host[:_LENGTH_MAX]!r} is not a registry host")
         if not _PATH.fullmatch(self.path) or len(self.host) + 1 + len(self.path) > _LENGTH_MAX:
-            raise BadReference(f"{self.path!r} is not a repository name (lower case letters, digits, . _ - and /)")
+            raise BadReference(
+                f"{self.path[:_LENGTH_MAX]!r} is not a repository name (lower case letters, digits, . _ - and /)"
+            )
 
     @classmethod
     def parse(cls, text: str) -> Repository:
@@ -73,7 +75,7 @@ class Reference:
 
     def __post_init__(self) -> None:
         if self.tag and not _TAG.fullmatch(self.tag):
-            raise BadReference(f"{self.tag!r} is not a tag (letters, digits, . _ -; at most 128)")
+            raise BadReference(f"{self.tag[:_LENGTH_MAX]!r} is not a tag (letters, digits, . _ -; at most 128)")
         if not self.tag and self.digest is None:
             raise BadReference(f"{self.repository} has neither a tag nor a digest")
 
@@ -83,7 +85,7 @@ class Reference:
         try:
             name, at, digest = text.partition("@")
             head, colon, tag = name.rpartition(":")
-            if not colon or "/" in tag:  # the colon of a port, or none
+            if not colon or not tag or "/" in tag:  # no colon, that of a port, or a last one, which no name may have
                 head, tag = name, ""
             return cls(
                 Repository.parse(head),
