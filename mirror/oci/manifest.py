@@ -92,10 +92,10 @@ class Manifest:
             layers = _descriptors(view.get("layers"), LAYERS_MAX) if kind in MANIFESTS else ()
             subject = Digest.parse(view["subject"]["digest"]) if view.get("subject") else None
             annotations = _strings(view.get("annotations"))
-        except (KeyError, TypeError, ValueError, AttributeError, BadReference) as exc:
+        except (KeyError, TypeError, ValueError, AttributeError, BadReference, ManifestError) as exc:
             raise ManifestError(f"{where}: the manifest is malformed: {exc}") from exc
         own = {d.digest: d for d in ((config,) if config else ()) + layers if not d.is_foreign}
-        artifact_type = view.get("artifactType")
+        artifact_type = view.get("artifactType") or (config.media_type if config else "")
         return cls(
             raw=raw,
             media_type=kind,
@@ -105,7 +105,7 @@ class Manifest:
             config=config,
             subject=subject,
             # image-spec v1.1 manifest.md: without artifactType the config's media type is the artifact's type
-            artifact_type=artifact_type if isinstance(artifact_type, str) else (config.media_type if config else ""),
+            artifact_type=artifact_type if isinstance(artifact_type, str) else "",
             annotations=annotations,
         )
 
@@ -157,17 +157,19 @@ def _document(raw: bytes, where: str) -> dict[str, Any]:
 
 def _media_type(view: dict[str, Any], header: str, where: str) -> str:
     kind = view.get("mediaType") or header.partition(";")[0].strip()
-    if view.get("schemaVersion") == 1 or ("manifest.v1+" in str(kind) and "docker" in str(kind)):
+    if not isinstance(kind, str):
+        raise ManifestError(f"{where}: the manifest's mediaType is not a string")
+    if view.get("schemaVersion") == 1 or ("manifest.v1+" in kind and "docker" in kind):
         raise ManifestError(f"{where}: this is a Docker schema 1 manifest, which has no stable digest and is refused")
     if kind not in INDEXES | MANIFESTS:
         # a manifest without mediaType, served with a header that says nothing (image-spec v1.1: SHOULD, not MUST)
         kind = OCI_INDEX if "manifests" in view else OCI_MANIFEST if "config" in view else kind
     if kind not in INDEXES | MANIFESTS:
-        raise ManifestError(f"{where}: {str(kind)[:100]!r} is not a media type of a manifest that we know")
+        raise ManifestError(f"{where}: {kind[:100]!r} is not a media type of a manifest that we know")
     # image-spec v1.1 index.md and manifest.md: what has both lists is ambiguous, and a known attack
     if (kind in INDEXES and ("layers" in view or "config" in view)) or (kind in MANIFESTS and "manifests" in view):
         raise ManifestError(f"{where}: the manifest is both an index and an image, which is refused")
-    return str(kind)
+    return kind
 
 
 def _descriptors(entries: Any, bound: int) -> tuple[Descriptor, ...]:
