@@ -47,7 +47,8 @@ HA_VALUES = "values-ha.yaml"
 # charts/linkerd-control-plane/templates/identity.yaml: `required "Please provide the identity issuer certificate"`, …
 _REQUIRED: Mapping[str, object] = {
     "identityTrustAnchorsPEM": "proof",
-    "identity": {"issuer": {"tls": {"crtPEM": "proof", "keyPEM": "proof"}}},
+    # crtExpiry: until 2.10
+    "identity": {"issuer": {"tls": {"crtPEM": "proof", "keyPEM": "proof"}, "crtExpiry": "2100-01-01T00:00:00Z"}},
 }
 # multicluster/charts/linkerd-multicluster/templates/controller/rbac.yaml: `the value link.ref.name is required`
 _ENTRIES: Mapping[str, object] = {"controllers": [{"link": {"ref": {"name": "proof"}}}]}
@@ -559,10 +560,9 @@ class _Expected:
         """Why *image* must not be in the output, or None if it may."""
         if image in self.mirrored or image in self.fixed:
             return None
-        shown = _shown(str(image))
-        if image in self.mirrored.values():
+        shown, repository = _shown(str(image)), _repository(str(image))
+        if repository in map(_repository, self.mirrored.values()):
             return f"the image {shown} is still upstream's: no override reaches it"
-        repository = _repository(str(image))
         wanted = sorted(reference for reference in self.mirrored if _repository(reference) == repository)
         if wanted:
             return f"the image {shown} is not at what was recorded, {' or '.join(wanted)}"
