@@ -75,8 +75,8 @@ PURE = frozenset(
 )
 OUTSIDE = frozenset(
     {
-        "asyncio", "concurrent", "http", "mirror.http", "multiprocessing", "select", "selectors", "shutil", "socket", "ssl",
-        "structlog", "subprocess", "tempfile", "threading", "urllib.request",
+        "asyncio", "concurrent", "http", "mirror.http", "multiprocessing", "select", "selectors", "shutil", "socket",
+        "ssl", "structlog", "subprocess", "tempfile", "threading", "urllib.request",
     }
 )  # fmt: skip
 
