@@ -218,7 +218,7 @@ def _failed(exc: BaseException, context: Context) -> int:
     unexpected = [leaf for leaf in leaves if not (isinstance(leaf, MirrorError) or _is_of_the_system(leaf))]
     codes = {leaf.exit_code if isinstance(leaf, MirrorError) else 1 for leaf in leaves}
     exit_code = 1 if unexpected else next(code for code in _PRECEDENCE if code in codes)
-    lines = list(dict.fromkeys(line for leaf in leaves for line in _lines(leaf)))
+    lines = list(dict.fromkeys(_redact(line) for leaf in leaves for line in _lines(leaf)))
     for line in lines:
         _tell(line)
     if unexpected:
@@ -257,9 +257,13 @@ def _tell(line: str) -> None:
 
 
 def _tell_text(text: str) -> None:
+    click.echo(output.printable(_redact(text)), err=True, nl=False)
+
+
+def _redact(text: str) -> str:
     from mirror.logs import redact  # noqa: PLC0415  the way of errors only
 
-    click.echo(output.printable(redact(text)), err=True, nl=False)
+    return redact(text)
 
 
 def _stop_at_once() -> NoReturn:

@@ -1,0 +1,63 @@
+"""Logs: what is secret does not get through."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import structlog
+
+from mirror.logs import configure, redact
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("https://me:pw@ghcr.io/v2/", "https://***@ghcr.io/v2/"),
+        ("https://s3/x?X-Amz-Signature=abc&X-Amz-Date=1&part=2", "https://s3/x?X-Amz-Signature=***&X-Amz-Date=***&part=2"),
+        ("https://blob/x?se=2026&sig=a%2Fb", "https://blob/x?se=2026&sig=***"),
+        ("https://a/token?service=ghcr.io&access_token=x", "https://a/token?service=ghcr.io&access_token=***"),
+        ("Authorization: Bearer eyJhbGciOi.x-y_z", "Authorization: Bearer ***"),
+        ("authorization=Basic bWU6cHc=", "authorization=Basic ***"),
+        ('Bearer realm="https://ghcr.io/token"', 'Bearer realm="https://ghcr.io/token"'),
+        ("ghcr.io/linkerd/proxy:edge-26.8.3@sha256:abc", "ghcr.io/linkerd/proxy:edge-26.8.3@sha256:abc"),
+    ],
+)  # fmt: skip
+def test_redact(text: str, expected: str) -> None:
+    """Userinfo, signed queries and credentials go; the rest stays."""
+    assert expected == redact(text)
+
+
+def test_an_event_has_no_secrets(capsys: pytest.CaptureFixture[str]) -> None:
+    """By key at any depth, by shape anywhere, in tracebacks too."""
+    configure("auto", "debug")
+    log = structlog.get_logger()
+    log.error(
+        "copy.failed",
+        password="hunter2",
+        headers={"Authorization": "Bearer hunter2hunter2", "Accept": "*/*"},
+        urls=["https://me:hunter2@ghcr.io/"],
+        size=3,
+        exc_info=RuntimeError("GET https://me:hunter2@ghcr.io/"),
+    )
+
+    text = capsys.readouterr().err
+    event = json.loads(text)
+    assert "hunter" not in text
+    assert ("copy.failed", "error", 3) == (event["event"], event["level"], event["size"])
+    assert "RuntimeError" in event["exception"]
+    assert "*/*" == event["headers"]["Accept"]
+
+
+def test_a_console_is_readable(capsys: pytest.CaptureFixture[str]) -> None:
+    """No colours where there is no terminal, and no secrets either."""
+    configure("console", "info")
+    log = structlog.get_logger()
+    log.debug("http.requested")
+    log.warning("auth.refused", host="ghcr.io", token="hunter2")
+
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "auth.refused" in line
+    assert "host=ghcr.io" in line
+    assert "hunter2" not in line
+    assert "\x1b" not in line
