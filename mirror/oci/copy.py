@@ -202,19 +202,22 @@ class Copier:
         )
 
     async def _bring(self, source: Source, destination: Destination, blob: Descriptor, on_bytes: OnBytes) -> None:
-        while blob.digest not in self._holders and (flight := self._in_flight.get(blob.digest)):
-            await flight.wait()
         upload: Upload | None = None
-        if holder := self._holders.get(blob.digest):
-            upload = await destination.start_upload(blob, mount_from=holder.path)
-            if upload is None:
+        is_absent = False
+        while upload is None:
+            if holder := self._holders.get(blob.digest):
+                upload = await destination.start_upload(blob, mount_from=holder.path)
+                if upload is None:
+                    return
+            elif in_flight := self._in_flight.get(blob.digest):
+                await in_flight.wait()
+            elif is_absent:
+                break
+            elif await destination.has_blob(blob):
+                self._holders.setdefault(blob.digest, destination)
                 return
-        elif await destination.has_blob(blob):
-            self._holders.setdefault(blob.digest, destination)
-            return
-        elif blob.digest in self._in_flight:  # begun while we asked
-            await self._bring(source, destination, blob, on_bytes)
-            return
+            else:
+                is_absent = True  # unless somebody has brought it, or begun to, while we asked
         flight = self._in_flight[blob.digest] = asyncio.Event()
         try:
             await self._upload(source, destination, blob, upload, on_bytes)
