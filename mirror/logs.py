@@ -16,7 +16,13 @@ from typing import Any, Literal
 import structlog
 
 Format = Literal["auto", "json", "console"]
-LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+LEVELS = {
+    "debug": logging.DEBUG,
+    "info": logging.INFO,
+    "warning": logging.WARNING,
+    "error": logging.ERROR,
+    "critical": logging.CRITICAL,
+}
 
 _HIDDEN = "***"
 _SECRET_KEY = re.compile(r"passw(or)?d|token|authorization|secret|credential|cookie", re.IGNORECASE)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import click
@@ -53,7 +54,7 @@ def command(
     if output_format == "json":
         output.print_json(report.document())
     else:
-        _print(report)
+        print_report(report)
     return report.exit_code
 
 
@@ -73,37 +74,48 @@ async def _sync(
             return await syncer.sync(app.selectors(releases), refresh=refresh)
 
 
-def _print(report: SyncReport) -> None:
+def print_report(report: SyncReport) -> None:
+    """Prints *report* for people."""
     for release in report.releases:
         _print_release(release)
 
 
 def _print_release(report: ReleaseReport) -> None:
-    if report.problem:
-        output.print_line(f"{report.release} at {report.destination}: {report.problem}")
-    if report.images:
+    name = f"{report.release} at {report.destination}"
+    moved = [image for image in report.images if image.outcome != "kept" or image.reason]
+    if moved:
         output.print_table(
-            ["OUTCOME", "TARGET", "DIGEST", output.Column("SENT", is_right=True), "REASON"],
+            ["OUTCOME", "TARGET", "DIGEST", output.Column("SENT", is_right=True)],
             [
                 (
                     image.outcome,
                     image.target,
                     str(image.digest or "")[:19],
                     output.human_size(image.size) if image.size else "",
-                    image.reason,
                 )
-                for image in report.images
+                for image in moved
             ],
         )
+    for image in moved:
+        if image.reason:
+            output.print_line(f"  {image.outcome} {image.reference}: {image.reason}")
     for note in (*report.notes, *report.proof_problems):
         output.print_line(f"  {note}")
-    if not report.images:
-        return
-    sent, seconds = sum(i.size for i in report.images), max((i.seconds for i in report.images), default=0)
-    outcome = {"in_step": "in step", "synced": "brought in step"}.get(report.outcome, report.outcome)
-    work = f", {output.human_size(sent)} sent in {output.human_seconds(seconds)}" if sent else ""
-    output.print_line(f"{report.release} at {report.destination}: {outcome}, {len(report.images)} images{work}")
+    if report.problem:
+        output.print_line(f"{name}: {report.problem}")
+    if report.images:
+        output.print_line(f"{name}: {_summary(report)}")
     if report.overrides:
         folder = report.overrides[0].rpartition("/")[0]
-        earlier = " (recorded by an earlier run)" if report.is_proof_recorded else ""
-        output.print_line(f"values: {folder}/ for {len(report.overrides)} charts, {report.proof}{earlier}")
+        earlier = " by an earlier run" if report.is_proof_recorded else ""
+        output.print_line(f"values for {len(report.overrides)} charts in {folder}: {report.proof}{earlier}")
+
+
+def _summary(report: ReleaseReport) -> str:
+    if report.outcome == "in_step":
+        return f"in step, {len(report.images)} images"
+    counts = Counter(image.outcome for image in report.images)
+    done = ", ".join(f"{count} {outcome}" for outcome, count in counts.most_common())
+    sent, seconds = sum(image.size for image in report.images), max(image.seconds for image in report.images)
+    work = f"; {output.human_size(sent)} sent in {output.human_seconds(seconds)}" if sent else ""
+    return f"{'brought in step' if report.outcome == 'synced' else report.outcome}: {done}{work}"

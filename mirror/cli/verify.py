@@ -38,7 +38,7 @@ def command(
     if output_format == "json":
         output.print_json(report.document())
     else:
-        _print(report)
+        print_report(report)
     return report.exit_code
 
 
@@ -52,7 +52,8 @@ async def _verify(context: Context, releases: tuple[str, ...], to: str, *, deep:
         return await verify(app.mirrors(to), names, deep=deep)
 
 
-def _print(report: VerifyReport) -> None:
+def print_report(report: VerifyReport) -> None:
+    """Prints *report* for people."""
     if not report.releases:
         output.print_line("nothing is recorded there: run mirror sync first")
     for release in report.releases:
