@@ -150,7 +150,7 @@ class Layout:
 
     def _replace_index(self, index: dict[str, Any]) -> None:
         path = self.directory / _INDEX
-        raw = json.dumps(index, indent=2, ensure_ascii=False).encode()
+        raw = json.dumps(index, ensure_ascii=False).encode()  # no indent: it is ten times slower, once a tag
         if len(raw) > INDEX_SIZE_MAX:
             raise LayoutError(f"{path} would grow beyond {INDEX_SIZE_MAX} bytes: use another directory, or prune")
         blobs = self.directory / "blobs"
@@ -213,8 +213,7 @@ class Layout:
             if self._is_prepared:
                 return
             with _mapped("create the layout", self.directory):
-                if self._must_exist:
-                    self.exists()
+                self.exists()  # before anything is made in a directory that is not ours
                 (self.directory / "blobs").mkdir(parents=True, exist_ok=True)
             with self._locked(), _mapped("create the layout", self.directory):
                 if not self.exists():

@@ -44,6 +44,7 @@ class Place:
     links_subjects: bool = False
     manifests_by_sha512: bool = True
     checks_content: bool = True
+    mounts: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +83,7 @@ async def place(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
                 manners = _FAKES[name]
                 fake = stack.enter_context(fake_registry(manners=manners))
                 server = Server(fake.url, manners.username, manners.password)
-                traits = {"links_subjects": manners.links_subject}
+                traits = {"links_subjects": manners.links_subject, "mounts": manners.mounts}
             case "olareg":
                 server = Server(f"http://{request.getfixturevalue('referrers_host')}")
                 traits = {"links_subjects": True, "checks_content": False}
@@ -397,9 +398,11 @@ async def test_a_blob_is_mounted_or_uploaded(place: Place) -> None:
     data = b"a shared layer" * 10_000
     promise = await upload(one, data)
 
-    if started := await other.start_upload(promise, mount_from=name):
+    started = await other.start_upload(promise, mount_from=name)
+    if started:
         await asyncio.to_thread(relay, Bytes(data), started, promise, where="here", on_bytes=lambda _: None)
 
+    assert place.mounts == (started is None)
     assert data == await download(other, promise)
 
 

@@ -442,6 +442,7 @@ async def test_a_directory_with_an_index_of_something_else(layout_directory: Pat
     ):
         with pytest.raises(LayoutError, match="is not an OCI image layout"):
             await asked
+    assert [layout_directory / "index.json"] == list(layout_directory.iterdir())
     assert '{"a": "web page"}' == (layout_directory / "index.json").read_text()
 
 
