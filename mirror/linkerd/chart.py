@@ -18,6 +18,7 @@ Which entries are a release's:
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gzip
 import hashlib
 import io
@@ -41,6 +42,9 @@ ARCHIVE_SIZE_MAX = 4 << 20
 UNPACKED_SIZE_MAX = 16 << 20  # of all files together; linkerd-crds, the largest, is below 4 MiB
 FILE_SIZE_MAX = 4 << 20
 FILES_MAX = 2000
+DEPTH_MAX = 64  # of YAML
+ALIASES_MAX = 256  # of YAML; Linkerd's charts have up to 14
+MERGES_MAX = 8  # of YAML (`<<`), which multiply; Linkerd's charts have none
 
 # The first that a repository has for a release says what the release is.
 MAIN_CHARTS = ("linkerd-control-plane", "linkerd2")
@@ -299,8 +303,7 @@ def _plain(scalar: str) -> str | None:
 
 def _by_yaml(text: str) -> dict[str, list[_Fields]]:
     try:
-        # Every scalar as it is written: 1.10 is a version, not a number.
-        root = json.loads(text) if text.lstrip().startswith("{") else yaml.load(text, _BaseLoader)  # noqa: S506 — strings alone
+        root = _json_or_yaml(text)
     except (ValueError, yaml.YAMLError, RecursionError) as exc:
         raise ChartError(f"the chart index is neither YAML nor JSON: {_brief(exc)}") from exc
     listing = root.get("entries") if isinstance(root, dict) else None
@@ -310,6 +313,25 @@ def _by_yaml(text: str) -> dict[str, list[_Fields]]:
         if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
             raise ChartError(f"the chart index has something else than a list of versions for {str(name)[:100]!r}")
     return {str(name): entries for name, entries in listing.items()}
+
+
+def _json_or_yaml(text: str) -> Any:
+    if text.lstrip().startswith("{"):
+        with contextlib.suppress(ValueError):
+            return json.loads(text)
+    return _yaml(text, _BaseLoader)  # every scalar as it is written: 1.10 is a version, not a number
+
+
+def _yaml(text: str, loader: Any) -> Any:
+    """What *text* holds; raises ValueError where PyYAML would crash (its C loader recurses) or grow without a bound."""
+    depth = aliases = merges = 0
+    for event in yaml.parse(text, loader):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        aliases += isinstance(event, yaml.AliasEvent)
+        merges += isinstance(event, yaml.ScalarEvent) and event.value == "<<"
+        if depth > DEPTH_MAX or aliases > ALIASES_MAX or merges > MERGES_MAX:
+            raise ValueError(f"it is nested deeper than {DEPTH_MAX}, or repeats itself by aliases without end")
+    return yaml.load(text, loader)  # noqa: S506 — a SafeLoader, or one that makes strings alone
 
 
 def _brief(exc: BaseException) -> str:
@@ -406,7 +428,7 @@ def _mapping(text: str | None, where: str) -> dict[str, Any]:
     if text is None:
         raise ChartError(f"{where} is missing: this is not a chart")
     try:
-        value = yaml.load(text, _ValuesLoader)  # noqa: S506 — a SafeLoader
+        value = _yaml(text, _ValuesLoader)
     except (yaml.YAMLError, ValueError, RecursionError) as exc:
         raise ChartError(f"{where} is not YAML: {_brief(exc)}") from exc
     if not isinstance(value or {}, dict):

@@ -376,8 +376,8 @@ def _default(fallback: Terms, *given: Terms) -> Terms:
 def _dig(*arguments: Terms) -> Terms:
     *keys, fallback, of = arguments
     term = chosen(of)
-    for key in (chosen(key).value for key in keys):
-        path = None if term.path is None else (*term.path, str(key))
+    for key in (str(chosen(key).value) for key in keys):
+        path = None if term.path is None else (*term.path, key)
         value = term.value.get(key) if isinstance(term.value, Mapping) else term.value if term.is_entry else None
         term = Term(value, path, term.is_entry)
     return (term, *fallback)
@@ -388,6 +388,8 @@ def _int(value: object) -> int:
 
 
 def _equal(first: object, *others: object) -> bool:
+    if not isinstance(first, str | int | float | None):
+        raise TypeError(first)  # as Go has it
     return any(type(first) is type(other) and first == other for other in others)
 
 
@@ -419,7 +421,7 @@ _FUNCTIONS: Final[Mapping[str, Callable[..., Terms]]] = {
     "gt": _known(operator.gt),
     "ge": _known(operator.ge),
     "hasKey": _known(lambda mapping, key: key in mapping),
-    "contains": _known(lambda part, text: str(part) in str(text)),
+    "contains": _known(lambda part, text: part in text),
     "kindIs": _known(_kind),
     "list": _known(lambda *values: list(values)),
     "len": _known(len),
@@ -647,7 +649,7 @@ class _Walk:
         for name in sorted(self._defines.keys() - reached):
             template = self._defines[name]
             self._nodes(template.nodes, self._scope(), _Page(template.file, is_reached=False), is_rendered=False)
-        return Outline(tuple(dict.fromkeys(self._lines)), self._plain)
+        return Outline(tuple(self._lines), self._plain)
 
     def _scope(self) -> Scope:
         return Scope(self._root, self._root, {}, self._changed)
@@ -793,8 +795,11 @@ class _Walk:
             if expression is None:
                 raise TemplateError(f"{where}: `{node.source}` cannot be read")
             terms = scope.terms(expression)
-            if chosen(terms).value is UNKNOWN:
+            value = chosen(terms).value
+            if value is UNKNOWN:
                 raise TemplateError(f"{where}: `{node.source}` cannot be read: the chart alone does not decide it")
+            if isinstance(value, Mapping | list):
+                raise TemplateError(f"{where}: `{node.source}` is not a text with the chart's values")
             pieces.append(terms)
         self._lines.append(ImageLine(page.file, number, tuple(pieces), is_rendered, page.is_reached))
 
