@@ -43,7 +43,7 @@ UNPACKED_SIZE_MAX = 16 << 20  # of all files together; linkerd-crds, the largest
 FILE_SIZE_MAX = 4 << 20
 FILES_MAX = 2000
 DEPTH_MAX = 64  # of YAML
-ALIASES_MAX = 256  # of YAML; Linkerd's charts have up to 14
+ALIASES_MAX = 256  # of YAML; Linkerd's charts have up to 9
 MERGES_MAX = 8  # of YAML (`<<`), which multiply; Linkerd's charts have none
 
 # The first that a repository has for a release says what the release is.
