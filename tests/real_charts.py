@@ -1,11 +1,13 @@
 """Package the real charts of linkerd/linkerd2 tags into a chart repository, as its bin/helm-build does.
 
-    python tests/real_charts.py --git GIT_DIRECTORY --helm HELM --to DIRECTORY TAG...
+    python -m tests.real_charts --git GIT_DIRECTORY --helm HELM --to DIRECTORY TAG...
 
 GIT_DIRECTORY is a clone of linkerd/linkerd2 (a bare one will do), HELM the program.
 DIRECTORY then holds the archives and an index.yaml with relative urls as `helm repo index` writes it, each entry
 created when its tag was committed.
 A chart version that several tags share is the last one's, as in the real repository, whose index is merged so.
+Then the images that mirror reads from them are held to what real Helm renders (linkerd/data/images.json), where that is
+known of the tag; a difference is printed, and the exit code is 1.
 No test needs this: it proves on real input what the tests prove on small charts.
 """
 
@@ -16,12 +18,18 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import tarfile
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
+
+from mirror.linkerd.chart import ChartIndex, read_archive
+from mirror.linkerd.images import chart_images
+from tests.linkerd.charts import expected_image, found_image, rendered
 
 # In the order of bin/helm-build; those that a tag lacks are left out.
 PATHS = (
@@ -102,7 +110,7 @@ def _version_given(tag: str, chart: Path, *, is_monolithic: bool) -> str:
 def build(tools: Tools, tags: Iterable[str], directory: Path) -> Path:
     """A chart repository with the charts of *tags* in *directory*, oldest first; its index."""
     directory.mkdir(parents=True, exist_ok=True)
-    dates = {tag: tools.git("log", "-1", "--format=%cI", tag).decode().strip() for tag in tags}
+    dates = {tag: _date(tools, tag) for tag in tags}
     created: dict[str, str] = {}
     for tag in sorted(dates, key=lambda tag: dates[tag]):
         created |= {archive.name: dates[tag] for archive in package(tools, tag, directory)}
@@ -111,6 +119,11 @@ def build(tools: Tools, tags: Iterable[str], directory: Path) -> Path:
     index = directory / "index.yaml"
     index.write_text("".join(_dated(index.read_text().splitlines(keepends=True), created)))
     return index
+
+
+def _date(tools: Tools, tag: str) -> str:
+    seconds = int(tools.git("log", "-1", "--format=%ct", tag))
+    return datetime.fromtimestamp(seconds, UTC).isoformat().replace("+00:00", "Z")
 
 
 def _dated(lines: Iterable[str], created: Mapping[str, str]) -> Iterator[str]:
@@ -130,6 +143,19 @@ def _redated(entry: list[str], created: Mapping[str, str]) -> Iterator[str]:
         yield re.sub(r"created: .*", f'created: "{date}"', line) if date else line
 
 
+def differences(directory: Path) -> Iterator[str]:
+    """What mirror reads from the charts of the repository in *directory* and Helm does not render, and the reverse."""
+    index = ChartIndex.parse((directory / "index.yaml").read_bytes())
+    for release in index.releases():
+        for entry in index.charts_of(release) if str(release) in rendered() else ():
+            data = (directory / entry.urls[0]).read_bytes()
+            chart = read_archive(data, name=entry.name, version=entry.version, sha256=entry.sha256, where=entry.urls[0])
+            expected = set(map(expected_image, rendered()[str(release)].get(entry.name, ())))
+            found = set(map(found_image, chart_images(chart)))
+            yield from (f"{release} {entry}: not found: {image}" for image in sorted(expected - found))
+            yield from (f"{release} {entry}: not rendered: {image}" for image in sorted(found - expected))
+
+
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -138,7 +164,10 @@ def main() -> None:
     parser.add_argument("--to", type=Path, required=True, help="the directory of the chart repository")
     parser.add_argument("tags", nargs="+", help="edge-26.8.3, stable-2.14.10, …")
     arguments = parser.parse_args()
-    print(build(Tools(arguments.git, arguments.helm), arguments.tags, arguments.to))  # noqa: T201 — its result
+    build(Tools(arguments.git, arguments.helm), arguments.tags, arguments.to)
+    found = list(differences(arguments.to))
+    sys.stdout.writelines(f"{line}\n" for line in found)
+    sys.exit(1 if found else 0)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from mirror.linkerd.chart import Chart, read_archive
+from mirror.linkerd.images import Image
 
 DATA = Path(__file__).parent / "data"
 
@@ -45,6 +46,18 @@ def shapes() -> dict[str, dict[str, Any]]:
 def rendered() -> dict[str, dict[str, list[dict[str, Any]]]]:
     """What Helm renders of the real charts, by release and chart."""
     return json.loads((DATA / "images.json").read_text())
+
+
+def expected_image(image: Mapping[str, Any]) -> tuple[object, ...]:
+    """One of `rendered()`, to compare with `found_image`."""
+    facts = (image["hardcoded"], image["first_party"], image["in_default_render"])
+    return (image["ref"], tuple(sorted(image["values_paths"])), *facts)
+
+
+def found_image(image: Image) -> tuple[object, ...]:
+    """What was read from one chart, to compare with `expected_image`."""
+    paths = tuple(sorted(path.partition(": ")[2] for path in image.paths))
+    return (image.reference, paths, image.is_hardcoded, image.is_first_party, not image.is_optional)
 
 
 def releases() -> list[str]:

@@ -6,7 +6,7 @@ import pytest
 
 from mirror.errors import TemplateError
 from mirror.linkerd.images import Control, Image, chart_images, release_images
-from tests.linkerd.charts import chart, charts_of, deployment, releases, rendered
+from tests.linkerd.charts import chart, charts_of, deployment, expected_image, found_image, releases, rendered
 
 PARTIAL = "charts/partials/templates/_debug.tpl"
 
@@ -25,24 +25,8 @@ def images(line: str, values: dict[str, object]) -> tuple[Image, ...]:
 def test_every_era_has_the_images_that_helm_renders(release: str) -> None:
     """References, values paths and all, for each chart: what real renders of the real charts have."""
     for each in charts_of(release):
-        expected = {
-            image["ref"]: (
-                sorted(f"{each.name}: {path}" for path in image["values_paths"]),
-                image["hardcoded"],
-                image["first_party"],
-                image["in_default_render"],
-            )
-            for image in rendered()[release].get(each.name, [])
-        }
-        found = {
-            image.reference: (
-                sorted(image.paths),
-                image.is_hardcoded,
-                image.is_first_party,
-                not image.is_optional,
-            )
-            for image in chart_images(each)
-        }
+        expected = {expected_image(image) for image in rendered()[release].get(each.name, [])}
+        found = {found_image(image) for image in chart_images(each)}
 
         assert expected == found, each.name
 
