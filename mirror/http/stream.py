@@ -1,6 +1,6 @@
 """Blob bodies: blocking sockets, read and written in worker threads.
 
-httpx spends three times the CPU of http.client on a byte (docs/adr/0002), so what is large goes here: the same
+httpx spends 2.5 times the CPU of this on a byte, hash included (docs/adr/0002), so what is large goes here: the same
 TLS settings, proxies, redirect rules and errors as transport.py, and HTTP/1.1.
 
     Streams.body(url)          a GET that is sent at the first read
