@@ -85,7 +85,7 @@ async def place(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
                 traits = {"links_subjects": manners.links_subject, "mounts": manners.mounts}
             case "olareg":
                 server = Server(f"http://{request.getfixturevalue('referrers_host')}")
-                traits = {"links_subjects": True, "checks_content": False}
+                traits = {"links_subjects": True}
             case "distribution":
                 server, traits = Server(request.getfixturevalue("open_distribution").url), distribution_traits
             case "htpasswd":
