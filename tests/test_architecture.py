@@ -42,6 +42,7 @@ RULES: dict[str, tuple[str, ...]] = {
     "settings": ("errors", "oci.content", "oci.reference"),
     "app": (*ENGINE, "http", "inventory", "values", "verify", "sync", "settings"),
     "demo": ("errors", *OCI_TYPES),
+    "demo.walkthrough": (*ENGINE, "http", "inventory", "values", "verify", "sync", "settings", "app"),
     "cli": (*ENGINE, "inventory", "values", "verify", "sync", "settings", "logs", "app", "demo"),
     "__main__": ("cli",),
 }
