@@ -261,7 +261,8 @@ def _foot(chart: str, images: Sequence[Image]) -> Iterator[str]:
     others = {other for image in images for other in image.charts if other != chart}
     for note in sorted(notes):
         if note.partition(": ")[0] not in others:
-            yield note.removeprefix(f"{chart}: ")
+            told = note.removeprefix(f"{chart}: ")
+            yield told[:1].upper() + told[1:]
 
 
 def _emitted(tree: Tree, settings: Mapping[str, _Setting], path: str = "", indent: str = "") -> Iterator[str]:

@@ -210,7 +210,7 @@ def test_per_entry_paths_are_left_to_their_defaults() -> None:
     written = text([controllers, viz])
 
     assert {"controllerDefaults"} == yaml.safe_load(written).keys()
-    assert written.endswith("\n# an entry has the default above.\n")
+    assert written.endswith("\n# An entry has the default above.\n")
     assert "something else" not in written
 
 
