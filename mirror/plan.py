@@ -85,17 +85,19 @@ class Adopt:
 
     upstream: Digest
     digest: Digest
-    is_accepted: bool = False
+    replaced: Digest | None = None
+    """The digest that an operator turned down by accepting this one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Copy:
-    """Copy the manifest *upstream*; *digest* is what that will be at the destination, None where only reading tells."""
+    """Copy the manifest *upstream*; *digest* is what that will be at the destination."""
 
     upstream: Digest
-    digest: Digest | None
+    digest: Digest
     warning: str = ""
-    is_accepted: bool = False
+    replaced: Digest | None = None
+    """As for Adopt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,15 +207,19 @@ def _settled(
     if accepted not in refused.candidates:
         return refused
     if isinstance(upstream, Found) and accepted == upstream.digest:
-        yields: Digest | None = upstream.yields
+        yields = upstream.yields
     elif recorded is not None and accepted == recorded.upstream:
         yields = recorded.mirrored
     else:
         yields = accepted
-    if yields is not None and mirrored == yields:
-        is_recorded = recorded is not None and recorded.mirrored == yields and recorded.upstream == accepted
-        return Keep(yields) if is_recorded else Adopt(accepted, yields, is_accepted=True)
-    return Copy(accepted, yields, is_accepted=True)
+    if recorded == Recorded(accepted, yields) and mirrored == yields:
+        return Keep(yields)
+    known = (recorded.mirrored, recorded.upstream) if recorded else ()
+    others = (mirrored, *known, upstream.yields if isinstance(upstream, Found) else None)
+    replaced = next((other for other in others if isinstance(other, Digest) and other != yields), None)
+    if mirrored == yields:
+        return Adopt(accepted, yields, replaced=replaced)
+    return Copy(accepted, yields, replaced=replaced)
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -62,7 +62,7 @@ class RecordedImage:
     target: Target
     digests: Recorded
     is_accepted: bool = False
-    """An operator settled a refusal by accepting this digest; *replaced* is the one that was recorded before."""
+    """An operator settled a refusal by accepting this digest; *replaced* is the one that was turned down."""
     accepted_at: str = ""
     replaced: str = ""
     evidence: Evidence | None = None

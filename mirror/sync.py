@@ -174,8 +174,8 @@ class Syncer:
     ]:
         action = image.action
         key = (plan.mirror.name, image.target)
-        if isinstance(action, Copy) and action.digest is not None and self._placed.get(key) == action.digest:
-            action = Adopt(action.upstream, action.digest)  # another release of this run has brought it
+        if isinstance(action, Copy) and self._placed.get(key) == action.digest:  # another release has brought it
+            action = Adopt(action.upstream, action.digest, replaced=action.replaced)
         match action:
             case Keep(_, warning):
                 return ("kept", action.digest, warning), image.recorded
@@ -239,14 +239,13 @@ class Syncer:
         self, image: ImagePlan, action: Adopt | Copy, graph: Graph, travelled: Travelled, upstream_index: str
     ) -> RecordedImage:
         platforms = sorted({str(child.platform) for child in graph.root.children if child.platform})
-        before = image.recorded.digests.mirrored if image.recorded else None
         return RecordedImage(
             image=image.image,
             target=image.target,
             digests=Recorded(action.upstream, graph.root.digest),
-            is_accepted=action.is_accepted,
-            accepted_at=self.now().isoformat(timespec="seconds") if action.is_accepted else "",
-            replaced=str(before) if action.is_accepted and before else "",
+            is_accepted=action.replaced is not None,
+            accepted_at=self.now().isoformat(timespec="seconds") if action.replaced else "",
+            replaced=str(action.replaced or ""),
             evidence=Evidence(
                 media_type=graph.root.media_type,
                 size=graph.size,
