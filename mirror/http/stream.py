@@ -26,8 +26,9 @@ from urllib.parse import urlsplit
 from mirror.errors import MirrorError, Unreachable
 from mirror.http.proxies import Proxies, Proxy
 from mirror.http.transport import (
+    CONNECT_TIMEOUT_S,
+    IDLE_TIMEOUT_S,
     REDIRECTS_MAX,
-    TIMEOUTS,
     USER_AGENT,
     Answer,
     checked_target,
@@ -38,8 +39,6 @@ from mirror.http.transport import (
 
 _IDLE_MAX_S = 15.0  # an idle connection older than this is not used again
 _REFUSAL_MAX = 64 * 1024  # bytes read of an error's body
-_CONNECT_TIMEOUT_S = TIMEOUTS["connect"] or 5.0
-_IDLE_TIMEOUT_S = TIMEOUTS["read"] or 30.0
 
 Refusal = Callable[[Answer], MirrorError]
 """Makes the exception for an answer that is not the one wanted."""
@@ -48,7 +47,8 @@ Refusal = Callable[[Answer], MirrorError]
 class _Connection:
     """One HTTP/1.1 connection; `abort` may come from another thread."""
 
-    def __init__(self, url: str, proxy: Proxy | None, ca_file: str) -> None:
+    def __init__(self, url: str, proxy: Proxy | None, ca_file: str, idle_timeout_s: float) -> None:
+        self._idle_timeout_s = idle_timeout_s
         scheme, host, port = origin(url)
         self.key = (scheme, host, port)
         self.freed_at = 0.0
@@ -58,17 +58,17 @@ class _Connection:
         if scheme == "https":
             context = tls_context(ca_file)
             self.http: http.client.HTTPConnection = http.client.HTTPSConnection(
-                *at, timeout=_CONNECT_TIMEOUT_S, context=context
+                *at, timeout=CONNECT_TIMEOUT_S, context=context
             )
             if proxy:
                 self.http.set_tunnel(host, port, headers=_proxy_authorization(proxy))
         else:
-            self.http = http.client.HTTPConnection(*at, timeout=_CONNECT_TIMEOUT_S)
+            self.http = http.client.HTTPConnection(*at, timeout=CONNECT_TIMEOUT_S)
 
     def begin(self, method: str, url: str, headers: Mapping[str, str]) -> None:
         if self.http.sock is None:
             self.http.connect()
-        self.http.sock.settimeout(_IDLE_TIMEOUT_S)
+        self.http.sock.settimeout(self._idle_timeout_s)
         parts = urlsplit(url)
         target = url if self._absolute else parts.path + (f"?{parts.query}" if parts.query else "")
         self.http.putrequest(method, target, skip_accept_encoding=True)
@@ -106,6 +106,7 @@ class Streams:
 
     ca_file: str = ""
     proxies: Proxies = field(default_factory=Proxies.from_environment)
+    idle_timeout_s: float = IDLE_TIMEOUT_S
     _idle: dict[tuple[str, str, int], deque[_Connection]] = field(
         default_factory=lambda: defaultdict(deque), init=False
     )
@@ -136,7 +137,7 @@ class Streams:
                 if not connection.is_stale:
                     return connection
                 connection.http.close()
-        return _Connection(url, self.proxies.for_url(url), self.ca_file)
+        return _Connection(url, self.proxies.for_url(url), self.ca_file, self.idle_timeout_s)
 
     def give_back(self, connection: _Connection) -> None:
         """Keeps *connection*, whose last answer was read to its end."""

@@ -46,7 +46,8 @@ WAIT_MAX_S = 60.0
 WAIT_MIN_S = 0.25
 REDIRECTS_MAX = 5
 TEMPORARY = frozenset({408, 429, 500, 502, 503, 504})
-TIMEOUTS = {"connect": 5.0, "read": 30.0, "write": 30.0, "pool": None}
+CONNECT_TIMEOUT_S = 5.0
+IDLE_TIMEOUT_S = 30.0
 USER_AGENT = "linkerd-mirror"
 
 _GO_DURATION = re.compile(r"(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:ns|us|µs|μs|ms|s|m|h)")
@@ -151,6 +152,7 @@ class Transport:
     max_connections: int = 16
     proxies: Proxies = field(default_factory=Proxies.from_environment)
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    idle_timeout_s: float = IDLE_TIMEOUT_S
     _pools: dict[Proxy | None, httpx.AsyncHTTPTransport] = field(default_factory=dict, init=False)
 
     async def __aenter__(self) -> Transport:
@@ -227,12 +229,13 @@ class Transport:
         raise Unreachable(f"{urlsplit(url).netloc}: more than {REDIRECTS_MAX} redirects", is_temporary=False)
 
     async def _once(self, method: str, url: str, headers: Mapping[str, str], body: bytes, bound: int) -> Answer:
+        idle = self.idle_timeout_s
         request = httpx.Request(
             method,
             url,
             headers={"User-Agent": USER_AGENT, **headers},
             content=body if body or method in ("POST", "PUT", "PATCH") else None,
-            extensions={"timeout": TIMEOUTS},
+            extensions={"timeout": {"connect": CONNECT_TIMEOUT_S, "read": idle, "write": idle, "pool": None}},
         )
         host = urlsplit(url).netloc
         begin = time.monotonic()

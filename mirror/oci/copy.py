@@ -17,7 +17,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
@@ -137,6 +137,7 @@ async def _started(destination: Destination, blob: Descriptor) -> Upload:
 class Copier:
     """One run's copies into one destination."""
 
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     _threads: ThreadPoolExecutor = field(
         default_factory=lambda: ThreadPoolExecutor(BLOBS_AT_ONCE, thread_name_prefix="blob"), init=False
     )
@@ -247,7 +248,7 @@ class Copier:
                 else:
                     return
             upload = None
-            await asyncio.sleep(0.25 * 2.0**attempt)
+            await self.sleep(0.25 * 2.0**attempt)
 
     async def _transfer(self, source: Source, body: Body, upload: Upload, blob: Descriptor, on_bytes: OnBytes) -> None:
         sent = 0
