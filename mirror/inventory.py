@@ -149,8 +149,8 @@ class Surveyor:
         archives, images, problem = tuple[Chart, ...](), tuple[Image, ...](), ""
         if refresh or not all(map(self._is_current, self.mirrors, before)):
             try:
-                archives = await self.catalogue.charts(release)
-                images = release_images(archives)
+                read = await self.catalogue.charts(release)
+                archives, images = read, release_images(read)
             except UsageError:
                 raise
             except MirrorError as exc:

@@ -49,9 +49,9 @@ _VIZ = {
 }
 _VIZ_IMAGES = (
     *(
-        f"image: {{{{.Values.{part}.image.registry | default .Values.defaultRegistry}}}}/{{{{.Values.{part}.image.name}}}}"
-        f":{{{{.Values.{part}.image.tag | default .Values.linkerdVersion}}}}"
-        for part in ("tap", "web")
+        f"image: {{{{.Values.{part}.registry | default .Values.defaultRegistry}}}}/{{{{.Values.{part}.name}}}}"
+        f":{{{{.Values.{part}.tag | default .Values.linkerdVersion}}}}"
+        for part in ("tap.image", "web.image")
     ),
     "image: {{.Values.prometheus.image.registry}}/{{.Values.prometheus.image.name}}:{{.Values.prometheus.image.tag}}",
 )

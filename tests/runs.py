@@ -1,0 +1,69 @@
+"""Runs of the program in this process, and what came of them; without Helm, without the machine's configuration."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from mirror.app import App, parse_accepted
+from mirror.cli.progress import QuietProgress
+from mirror.http.proxies import Proxies
+from mirror.report import PlanReport, ReleaseReport, SyncReport, VerifyReport
+from mirror.settings import Settings
+from mirror.sync import Syncer
+from mirror.verify import verify as verify_mirrors
+from tests.servers.distribution import Distribution
+
+NOW = datetime(2026, 8, 2, 12, tzinfo=UTC)
+
+
+async def sync(
+    settings: Settings,
+    *releases: str,
+    to: str = "",
+    accept: Sequence[str] = (),
+    refresh: bool = False,
+    helm: str | None = None,
+    now: datetime = NOW,
+) -> SyncReport:
+    """What `mirror sync` reports."""
+    async with App(settings, {}, Proxies()) as app:
+        surveyor = app.surveyor(to, parse_accepted(accept))
+        syncer = Syncer(surveyor, helm, QuietProgress(), now=lambda: now)
+        return await syncer.sync(app.selectors(releases), refresh=refresh)
+
+
+async def plan(settings: Settings, *releases: str, to: str = "", refresh: bool = False) -> PlanReport:
+    """What `mirror plan` reports."""
+    async with App(settings, {}, Proxies()) as app:
+        surveyor = app.surveyor(to)
+        return await surveyor.estimate(await surveyor.plan(app.selectors(releases), refresh=refresh))
+
+
+async def verify(settings: Settings, *releases: str, to: str = "", deep: bool = False) -> VerifyReport:
+    """What `mirror verify` reports."""
+    async with App(settings, {}, Proxies()) as app:
+        return await verify_mirrors(app.mirrors(to), releases, deep=deep)
+
+
+def only(report: SyncReport) -> ReleaseReport:
+    """The one release at the one destination of *report*."""
+    [release] = report.releases
+    return release
+
+
+def outcomes(release: ReleaseReport) -> dict[str, str]:
+    """The outcome of each image, by the last segment of its repository."""
+    return {image.place.path.rpartition("/")[2]: image.outcome for image in release.images}
+
+
+def reasons(release: ReleaseReport) -> dict[str, str]:
+    """What is said of each image, by the last segment of its repository; nothing where nothing is."""
+    return {image.place.path.rpartition("/")[2]: image.reason for image in release.images if image.reason}
+
+
+def asked(distribution: Distribution, path: str) -> list[str]:
+    """`METHOD /path` of every request below *path* that docker-registry has answered, by its access log."""
+    lines = re.findall(r'"([A-Z]+) (/v2/\S*) HTTP/1\.1" \d+', distribution.log.read_text(errors="replace"))
+    return [f"{method} {target}" for method, target in lines if target.startswith(f"/v2/{path}/")]
