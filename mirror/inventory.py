@@ -162,7 +162,7 @@ class Surveyor:
             if archives:
                 facts = tuple(chart.facts for chart in archives)
                 return await self._plan_images(ReleasePlan(mirror, release, "", found, facts, archives), images)
-            if found is not None and self._is_current(mirror, found):
+            if found is not None and self._is_current(mirror, found) and not refresh:
                 held = tuple(recorded.image for recorded in found.images)
                 return await self._plan_images(ReleasePlan(mirror, release, "", found, found.charts), held)
             return ReleasePlan(mirror, release, problem=problem)
