@@ -177,8 +177,10 @@ class Syncer:
         if isinstance(action, Copy) and self._placed.get(key) == action.digest:  # another release has brought it
             action = Adopt(action.upstream, action.digest, replaced=action.replaced)
         match action:
-            case Keep(_, warning):
-                return ("kept", action.digest, warning), image.recorded
+            case Keep(digest, warning):
+                # the charts, and where images go, may be others than when it was recorded
+                kept = image.recorded and replace(image.recorded, image=image.image, target=image.target)
+                return ("kept", digest, warning), kept
             case Refuse():
                 return ("refused", None, _with_remedy(image.image.reference, action)), image.recorded
             case Fail(reason):
