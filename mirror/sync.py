@@ -139,7 +139,7 @@ class Syncer:
         try:
             report, recorded = await self._carry_out(copier, plan, image, count)
         except MirrorError as exc:
-            report, recorded = ("failed", None, str(exc)), None
+            report, recorded = ("failed", None, str(exc)), image.recorded
         outcome, digest, reason = report
         done = ImageReport(
             reference=reference,
