@@ -190,7 +190,12 @@ class Syncer:
                 if graph is not None and not problems:
                     travelled = await self._referrers(copier, plan, image, upstream)
                     reason = "; ".join(travelled.problems)
-                    return ("adopted", digest, reason), self._recorded(image, action, graph, travelled, "")
+                    index = (
+                        graph.root
+                        if upstream == digest
+                        else await self.surveyor.source(image.source).manifest(upstream)
+                    )
+                    return ("adopted", digest, reason), self._recorded(image, action, graph, travelled, index)
                 log.warning("sync.found_incomplete", target=plan.mirror.target(image.target), problems=problems)
             case Copy(warning=warning):
                 pass
@@ -213,8 +218,7 @@ class Syncer:
         await copier.place(source, destination, graph.root, tag=image.target.tag)
         self._placed[plan.mirror.name, image.target] = graph.root.digest
         reasons = [action.warning] if isinstance(action, Copy) and action.warning else []
-        upstream_index = index.raw.decode() if index.digest != graph.root.digest else ""
-        recorded = self._recorded(image, action, graph, travelled, upstream_index)
+        recorded = self._recorded(image, action, graph, travelled, index)
         return ("copied", graph.root.digest, "; ".join([*reasons, *travelled.problems])), recorded
 
     async def _referrers(
@@ -238,8 +242,9 @@ class Syncer:
         return travelled
 
     def _recorded(
-        self, image: ImagePlan, action: Adopt | Copy, graph: Graph, travelled: Travelled, upstream_index: str
+        self, image: ImagePlan, action: Adopt | Copy, graph: Graph, travelled: Travelled, index: Manifest
     ) -> RecordedImage:
+        """What the record is to say of *image*; *index* is upstream's root, which a platform filter changes."""
         platforms = sorted({str(child.platform) for child in graph.root.children if child.platform})
         return RecordedImage(
             image=image.image,
@@ -253,7 +258,7 @@ class Syncer:
                 size=graph.size,
                 platforms=tuple(platforms),
                 referrers=tuple(map(str, travelled.digests)),
-                upstream_index=upstream_index,
+                upstream_index=index.raw.decode() if index.digest != graph.root.digest else "",
             ),
         )
 
