@@ -246,13 +246,15 @@ class Syncer:
     ) -> RecordedImage:
         """What the record is to say of *image*; *index* is upstream's root, which a platform filter changes."""
         platforms = sorted({str(child.platform) for child in graph.root.children if child.platform})
-        return RecordedImage(
-            image=image.image,
-            target=image.target,
-            digests=Recorded(action.upstream, graph.root.digest),
-            is_accepted=action.replaced is not None,
-            accepted_at=self.now().isoformat(timespec="seconds") if action.replaced else "",
-            replaced=str(action.replaced or ""),
+        digests = Recorded(action.upstream, graph.root.digest)
+        recorded = RecordedImage(image.image, image.target, digests)
+        if action.replaced:
+            now = self.now().isoformat(timespec="seconds")
+            recorded = replace(recorded, is_accepted=True, accepted_at=now, replaced=str(action.replaced))
+        elif image.recorded and image.recorded.digests == digests:
+            recorded = replace(image.recorded, image=image.image, target=image.target)
+        return replace(
+            recorded,
             evidence=Evidence(
                 media_type=graph.root.media_type,
                 size=graph.size,
