@@ -59,6 +59,8 @@ class Paper:
     problems: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    failure: str = ""
+    """Why values could not be written."""
 
 
 @dataclass(slots=True)
@@ -113,7 +115,7 @@ class Syncer:
         record = records.dated(record, plan.before)
         paper = await self._paper(plan, record, reports)
         record = replace(record, proof=paper.proof)
-        problem = await self._keep_record(plan, record) if held else ""
+        unkept = await self._keep_record(plan, record) if held else ""
         return ReleaseReport(
             destination,
             release,
@@ -123,7 +125,7 @@ class Syncer:
             proof_problems=paper.problems,
             overrides=paper.files,
             notes=paper.notes,
-            problem=problem,
+            problem="; ".join(filter(None, (paper.failure, unkept))),
         )
 
     async def _image(self, copier: Copier, plan: ReleasePlan, image: ImagePlan) -> _Done:
@@ -288,15 +290,20 @@ class Syncer:
         proof, problems = await self._prove(plan, clerk, {f.name: text for f, text in texts.items()})
         broken = {chart for chart, found in problems.items() if found}
         notes += [f"no values were written for {chart}: they could not be proven" for chart in sorted(broken)]
-        files = await asyncio.to_thread(
-            clerk.write, {facts.name: text for facts, text in texts.items() if facts.name not in broken}
-        )
+        files, failure = tuple[str, ...](), ""
+        try:
+            files = await asyncio.to_thread(
+                clerk.write, {facts.name: text for facts, text in texts.items() if facts.name not in broken}
+            )
+        except MirrorError as exc:
+            failure = str(exc)
         return Paper(
             proof=proof,
             is_recorded=not plan.archives and proof == "proven",
             problems=tuple(f"{chart}: {problem}" for chart, found in problems.items() for problem in found),
             files=files,
             notes=(*notes, *clerk.notes),
+            failure=failure,
         )
 
     async def _prove(
