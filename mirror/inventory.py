@@ -177,9 +177,10 @@ class Surveyor:
 
     def _is_current(self, mirror: Mirror, found: Record | MirrorError | None) -> bool:
         """Whether charts need not be read for *mirror*: its record is whole, or it cannot be planned at all."""
-        if isinstance(found, MirrorError):
-            return True
-        return found is not None and not found.missing and found.asked == self.wanted.fingerprint(mirror)
+        if found is None or isinstance(found, MirrorError):
+            return found is not None
+        is_whole = not found.missing and found.proof != "failed"
+        return is_whole and found.asked == self.wanted.fingerprint(mirror)
 
     async def _plan_images(self, plan: ReleasePlan, images: Sequence[Image]) -> ReleasePlan:
         """*plan* with an action for each of *images*."""

@@ -20,7 +20,7 @@ from typing import Literal, Protocol
 import structlog
 
 from mirror import record as records
-from mirror.errors import MirrorError, WorldError
+from mirror.errors import HelmError, MirrorError, WorldError
 from mirror.inventory import ImagePlan, ReleasePlan, Surveyor
 from mirror.linkerd.release import Selector
 from mirror.oci.content import Digest
@@ -312,7 +312,10 @@ class Syncer:
         if not plan.archives:
             recorded = plan.before.proof if plan.before else "not proven"
             return ("proven" if recorded == "proven" else "not proven"), {}
-        return await clerk.prove(self.helm, plan.archives, texts)
+        try:
+            return await clerk.prove(self.helm, plan.archives, texts)
+        except HelmError as exc:  # it does not run at all
+            return "failed", dict.fromkeys(texts, (str(exc),))
 
 
 def _with_remedy(reference: str, refused: Refuse) -> str:
