@@ -41,6 +41,7 @@ from mirror.linkerd.overrides import Located, Pin, hardcoded, nested, references
 DEADLINE_S = 60.0
 OUTPUT_MAX = 64 * 1024 * 1024
 RENDERS_AT_ONCE = 2
+_END_S = 5.0  # a killed process is gone at once, unless a child of it has left its group
 
 HA_VALUES = "values-ha.yaml"
 
@@ -234,19 +235,7 @@ async def run_helm(
 
     Raises HelmError with Helm's own last words if it fails, and when a bound is met.
     """
-    try:
-        process = await asyncio.create_subprocess_exec(
-            helm,
-            *arguments,
-            cwd=directory,
-            env=_environment(directory),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            start_new_session=True,
-        )
-    except OSError as exc:
-        raise HelmError(f"Helm cannot be started as {helm}: {exc.strerror}") from exc
+    process = await _started(helm, arguments, directory)
     is_over = False
     try:
         async with asyncio.timeout(deadline_s), asyncio.TaskGroup() as tasks:
@@ -258,8 +247,7 @@ async def run_helm(
         raise HelmError(f"Helm did not end within {deadline_s:g} s and was stopped") from exc
     finally:
         if not is_over:
-            _kill(process.pid)
-            await process.wait()
+            await _end(process)
     output = reading.result()
     if len(output) > output_max:
         raise HelmError(f"Helm printed more than {output_max} bytes and was stopped")
@@ -267,6 +255,31 @@ async def run_helm(
         kind = _Refusal if process.returncode > 0 else HelmError  # a signal says nothing of the chart
         raise kind(f"Helm failed: {_said(listening.result())}")
     return output
+
+
+async def _started(helm: str, arguments: Sequence[str], directory: Path) -> asyncio.subprocess.Process:
+    """Helm, the first of a process group of its own; raises HelmError if it cannot be started."""
+    starting = asyncio.ensure_future(
+        asyncio.create_subprocess_exec(
+            helm,
+            *arguments,
+            cwd=directory,
+            env=_environment(directory),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            start_new_session=True,
+        )
+    )
+    try:
+        # asyncio, when cancelled here, kills the process and not its group
+        return await asyncio.shield(starting)
+    except asyncio.CancelledError:
+        with suppress(OSError):
+            await _end(await starting)
+        raise
+    except OSError as exc:
+        raise HelmError(f"Helm cannot be started as {helm}: {exc.strerror}") from exc
 
 
 def _environment(directory: Path) -> dict[str, str]:
@@ -280,10 +293,11 @@ async def _read(stream: asyncio.StreamReader, bound: int, group: int) -> bytes:
     """All of *stream*, or somewhat more than *bound* of it, the process *group* then being killed."""
     data = bytearray()
     while chunk := await stream.read(65536):
+        if len(data) > bound:  # read on to the end: asyncio does not see a process end whose pipes are not empty
+            continue
         data += chunk
         if len(data) > bound:
             _kill(group)
-            break
     return bytes(data)
 
 
@@ -292,6 +306,14 @@ async def _tail(stream: asyncio.StreamReader) -> bytes:
     while chunk := await stream.read(65536):
         data = (data + chunk)[-_STDERR_MAX:]
     return data
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    """Kills *process* with all that it started, and empties its pipes, so that asyncio sees it end."""
+    _kill(process.pid)
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_END_S):
+            await process.communicate()
 
 
 def _kill(group: int) -> None:
