@@ -142,7 +142,16 @@ class Surveyor:
         """A plan for every release at every mirror. Writes nothing."""
         releases = await self.catalogue.select(selectors)
         plans = await gather(*(self._plan_release(release, refresh=refresh) for release in releases))
-        return tuple(plan for several in plans for plan in several)
+        by_mirror = zip(*plans, strict=True)
+        refused = {mirror.name: self._clashes(of) for mirror, of in zip(self.mirrors, by_mirror, strict=False)}
+        return tuple(_refusing(plan, refused[plan.mirror.name]) for several in plans for plan in several)
+
+    def _clashes(self, plans: Sequence[ReleasePlan]) -> Mapping[str, str]:
+        """Why images of *plans*, all of one mirror, cannot go where they would, by reference: others go there."""
+        places = {Reference.parse(image.image.reference): image.target for plan in plans for image in plan.images}
+        seen = {reference: self._upstream[str(reference)].result() for reference in places}
+        digests = {reference: digest for reference, digest in seen.items() if isinstance(digest, Digest)}
+        return {str(reference): why for reference, why in clashes(places, digests).items()}
 
     async def _plan_release(self, release: Release, *, refresh: bool) -> list[ReleasePlan]:
         before = await gather(*(self._read_record(mirror, release) for mirror in self.mirrors))
@@ -188,36 +197,24 @@ class Surveyor:
         references = {image.reference: Reference.parse(image.reference) for image in images}
         places = targets(references.values(), paths=plan.mirror.paths)
 
-        async def planned(image: Image) -> tuple[Upstream, ImagePlan]:
+        async def planned(image: Image) -> ImagePlan:
             reference = references[image.reference]
             recorded = plan.before.image(image.reference) if plan.before else None
             known = recorded.digests if recorded and plan.before and plan.before.asked == asked else None
             async with asyncio.TaskGroup() as group:  # neither raises: not knowing is an answer
                 there = group.create_task(self._seen_upstream(reference, known))
                 here = group.create_task(self._seen_at(plan.mirror, places[reference]))
-            upstream = there.result()
             action = decide(
                 recorded=recorded.digests if recorded else None,
-                upstream=upstream,
+                upstream=there.result(),
                 mirrored=here.result(),
                 moved_tags=self.wanted.moved_tags,
                 is_first_party=image.is_first_party,
                 accepted=self.wanted.accept.get(reference),
             )
-            return upstream, ImagePlan(image, reference.repository, places[reference], action, recorded)
+            return ImagePlan(image, reference.repository, places[reference], action, recorded)
 
-        results = await gather(*map(planned, images))
-        digests = {
-            references[planned.image.reference]: upstream.digest
-            for upstream, planned in results
-            if isinstance(upstream, Found)
-        }
-        refused = {str(reference): Refuse(why) for reference, why in clashes(places, digests).items()}
-        settled = (
-            replace(planned, action=refused.get(str(references[planned.image.reference]), planned.action))
-            for _, planned in results
-        )
-        return replace(plan, asked=asked, images=tuple(settled))
+        return replace(plan, asked=asked, images=tuple(await gather(*map(planned, images))))
 
     async def _seen_upstream(self, reference: Reference, known: Recorded | None) -> Upstream:
         key = str(reference)
@@ -290,3 +287,15 @@ class Surveyor:
         source = self.source(repository)
         root = restricted(await source.manifest(upstream), self.wanted.platforms, where=source.name)
         return await read_graph(source, root)
+
+
+def _refusing(plan: ReleasePlan, refused: Mapping[str, str]) -> ReleasePlan:
+    """*plan* with those of its images refused that *refused* has a reason for."""
+    reasons = [refused.get(str(Reference.parse(image.image.reference))) for image in plan.images]
+    return replace(
+        plan,
+        images=tuple(
+            replace(image, action=Refuse(why)) if why else image
+            for image, why in zip(plan.images, reasons, strict=True)
+        ),
+    )
