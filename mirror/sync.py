@@ -101,7 +101,7 @@ class Syncer:
         held = tuple(one.recorded for one in done if one.recorded is not None)
         record = Record(
             release=release,
-            asked=plan.asked,
+            asked=_asked(plan, reports),
             recorded_at=self.now(),
             charts=plan.charts,
             images=held,
@@ -316,6 +316,14 @@ class Syncer:
             return await clerk.prove(self.helm, plan.archives, texts)
         except HelmError as exc:  # it does not run at all
             return "failed", dict.fromkeys(texts, (str(exc),))
+
+
+def _asked(plan: ReleasePlan, reports: Sequence[ImageReport]) -> str:
+    """What *plan* asked for; nothing, so that the next run plans anew, if an image is still as was asked before."""
+    if plan.before is None or plan.before.asked == plan.asked:
+        return plan.asked
+    is_settled = all(report.outcome in ("copied", "adopted") or not report.reason for report in reports)
+    return plan.asked if is_settled else ""
 
 
 def _with_remedy(reference: str, refused: Refuse) -> str:
