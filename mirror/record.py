@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -27,6 +28,7 @@ from mirror.oci.blob import Upload
 from mirror.oci.content import Descriptor, Digest
 from mirror.oci.copy import read_small
 from mirror.oci.manifest import OCI_MANIFEST, Manifest
+from mirror.oci.reference import Reference, Repository
 from mirror.oci.storage import Destination
 from mirror.plan import Recorded, Target
 
@@ -130,12 +132,15 @@ async def read(records: Destination, release: str) -> Record | None:
     if text is None or manifest.config is None or manifest.config.media_type != CONFIG_TYPE:
         raise ManifestError(f"{where} is not a record of mirror's: something else was pushed there; remove that tag")
     try:
-        return _parsed(json.loads(text))
+        record = _parsed(json.loads(text))
     except (ValueError, KeyError, TypeError, AttributeError, BadReference, RecursionError) as exc:
         raise ManifestError(
             f"{where}: the record cannot be read ({exc!r}): a newer mirror wrote it, or it is damaged; remove that tag "
             "to have the release recorded anew"
         ) from exc
+    if record.release != release:
+        raise ManifestError(f"{where} is not the record of {release}, it is of {record.release}; remove that tag")
+    return record
 
 
 async def write(records: Destination, record: Record, *, verified_at: datetime) -> None:
@@ -273,7 +278,7 @@ def _parsed(document: Mapping[str, Any]) -> Record:
         ),
         charts=tuple(
             ChartFacts(
-                name=_text(chart["name"]),
+                name=_chart_name(chart["name"]),
                 version=_text(chart["version"]),
                 app_version=_text(chart["appVersion"]),
                 sha256=_text(chart["sha256"]),
@@ -286,7 +291,9 @@ def _parsed(document: Mapping[str, Any]) -> Record:
 
 
 def _parsed_image(entry: Mapping[str, Any]) -> RecordedImage:
-    path, tag = entry["target"]
+    path, tag = map(_text, entry["target"])
+    Reference(Repository("localhost", path), tag)  # it becomes a URL: raises BadReference
+    Reference.parse(_text(entry["reference"]))
     accepted = entry.get("accepted") or {}
     return RecordedImage(
         image=Image(
@@ -298,7 +305,7 @@ def _parsed_image(entry: Mapping[str, Any]) -> RecordedImage:
             is_optional=bool(entry["optional"]),
             notes=tuple(map(_text, entry["notes"])),
         ),
-        target=Target(_text(path), _text(tag)),
+        target=Target(path, tag),
         digests=Recorded(Digest.parse(_text(entry["upstream"])), Digest.parse(_text(entry["digest"]))),
         is_accepted=bool(accepted),
         accepted_at=_text(accepted.get("at", "")),
@@ -310,6 +317,13 @@ def _parsed_control(entry: Sequence[Any]) -> Control:
     chart, registry, name, tag, unpinnable = entry
     registry, name, tag = (None if part is None else _text(part) for part in (registry, name, tag))
     return Control(_text(chart), registry, name, tag, _text(unpinnable))
+
+
+def _chart_name(value: object) -> str:
+    """Values are written to CHART.yaml: a name that would leave the folder is none."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name := _text(value)):
+        raise ValueError(f"{name[:100]!r} is not the name of a chart")
+    return name
 
 
 def _text(value: object) -> str:
