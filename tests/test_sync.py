@@ -81,6 +81,16 @@ def tag(registry: Distribution, path: str, name: str) -> str:
     return answered.headers["docker-content-digest"] if answered.status_code == 200 else ""
 
 
+def fetch(url: str, accept: str) -> httpx.Response:
+    """What is there."""
+    return httpx.get(url, headers={"Accept": accept}, trust_env=False)
+
+
+def remove(url: str) -> None:
+    """It is there no more."""
+    httpx.delete(url, trust_env=False).raise_for_status()
+
+
 def retag(registry: Distribution, path: str, name: str, what: Image) -> None:
     """Somebody else pushes *what* over a tag of the registry."""
     with httpx.Client(base_url=f"{registry.url}/v2/{path}/{name.partition(':')[0]}", trust_env=False) as client:
@@ -378,7 +388,7 @@ class TestRefused:
         upstream.put(WEB, new)
         await sync(settings, accept=[f"{WEB}@{new.digest}"])
         url = f"{open_distribution.url}/v2/{path}/web/manifests/{new.digest}"
-        assert 202 == httpx.delete(url, trust_env=False).status_code
+        remove(url)
         report = only(await sync(settings))
 
         assert "copied" == outcomes(report)["web"]
@@ -519,7 +529,7 @@ class TestUpstreamAway:
         """Nobody has it any more: failed; and the record still knows what it was."""
         await sync(settings)
         digest = upstream.images[WEB].digest
-        httpx.delete(f"{open_distribution.url}/v2/{path}/web/manifests/{digest}", trust_env=False).raise_for_status()
+        remove(f"{open_distribution.url}/v2/{path}/web/manifests/{digest}")
         upstream.remove(WEB)
         report = await sync(settings)
 
@@ -566,7 +576,7 @@ class TestOneFails:
         """An image that is lost, and cannot be copied again now, may not come back with another digest."""
         await sync(settings)
         digest, moved = upstream.images[WEB].digest, two_platforms("moved")
-        httpx.delete(f"{open_distribution.url}/v2/{path}/web/manifests/{digest}", trust_env=False).raise_for_status()
+        remove(f"{open_distribution.url}/v2/{path}/web/manifests/{digest}")
         upstream.registry.faults.append(Fault(f"GET /v2/linkerd/web/manifests/{digest}", answer(403), times=ALWAYS))
         failed = await sync(settings)
         upstream.put(WEB, moved)
@@ -623,7 +633,7 @@ class TestPlatformFilter:
         web = next(image for image in report.images if image.reference == WEB)
         assert what.digest != web.digest
         url = f"{open_distribution.url}/v2/{path}/web/manifests/{RELEASE}"
-        stored = httpx.get(url, headers={"Accept": what.manifest.media_type}, trust_env=False)
+        stored = fetch(url, what.manifest.media_type)
         assert web.digest == Digest.of(stored.content)
         listed = [entry["digest"] for entry in stored.json()["manifests"]]
         assert [str(what.children[0].digest), str(what.children[2].digest)] == listed
