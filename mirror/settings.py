@@ -41,6 +41,7 @@ from pydantic import (
 from pydantic.json_schema import SkipJsonSchema
 from pydantic_core import PydanticCustomError
 
+from mirror.durations import format_duration, parse_duration
 from mirror.errors import BadReference, SettingsError
 from mirror.oci.content import Digest, Platform
 from mirror.oci.reference import Reference, Repository
@@ -54,27 +55,6 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 _ALIASES_MAX = 8  # applied one after the other; more is a loop
 
 KeyPath = tuple[str, ...]
-
-
-def parse_duration(text: str) -> timedelta:
-    """The duration that *text* spells as Go does (`6h`, `1h30m`, `880µs`); raises ValueError."""
-    units = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ns": 1e-9}
-    part = r"(\d+(?:\.\d*)?|\.\d+)(h|ms|m|s|us|µs|μs|ns)"
-    if text == "0":
-        return timedelta()
-    if not re.fullmatch(f"(?:{part})+", text):
-        raise ValueError('expected a duration such as "6h", "90m" or "1h30m"')
-    try:
-        return timedelta(seconds=sum(float(number) * units[unit] for number, unit in re.findall(part, text)))
-    except OverflowError as exc:
-        raise ValueError("the duration is too long") from exc
-
-
-def format_duration(duration: timedelta) -> str:
-    """*duration* as Go spells it, to the second, zero units left out."""
-    seconds = round(duration.total_seconds())
-    parts = ((seconds // 3600, "h"), (seconds // 60 % 60, "m"), (seconds % 60, "s"))
-    return "".join(f"{count}{unit}" for count, unit in parts if count) or "0s"
 
 
 def _duration(value: object) -> timedelta:

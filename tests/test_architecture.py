@@ -27,7 +27,8 @@ ENGINE = ("errors", "oci", "linkerd", "destinations", "plan", "report", "record"
 RULES: dict[str, tuple[str, ...]] = {
     "errors": (),
     "logs": (),
-    "http": ("errors",),
+    "durations": (),
+    "http": ("errors", "durations"),
     "oci": ("errors", "http"),
     "linkerd": ("errors", *OCI_TYPES),
     "linkerd.chart": ("errors", "http", *OCI_TYPES),
@@ -39,7 +40,7 @@ RULES: dict[str, tuple[str, ...]] = {
     "values": (*ENGINE, "inventory"),
     "verify": (*ENGINE, "inventory"),
     "sync": (*ENGINE, "inventory", "values", "verify"),
-    "settings": ("errors", "oci.content", "oci.reference"),
+    "settings": ("errors", "durations", "oci.content", "oci.reference"),
     "app": (*ENGINE, "http", "inventory", "values", "verify", "sync", "settings"),
     "demo": ("errors", *OCI_TYPES),
     "demo.walkthrough": (*ENGINE, "http", "inventory", "values", "verify", "sync", "settings", "app"),
@@ -62,6 +63,7 @@ DISTRIBUTIONS = {"yaml": "pyyaml", "pydantic_core": "pydantic"}
 
 PURE = frozenset(
     {
+        "durations",
         "errors",
         "oci.content",
         "oci.manifest",

@@ -37,6 +37,7 @@ import certifi
 import httpx
 import structlog
 
+from mirror.durations import go_duration
 from mirror.errors import ContentError, RegistryError, SettingsError, Unreachable
 from mirror.http.proxies import Proxies, Proxy, is_local
 
@@ -50,8 +51,6 @@ CONNECT_TIMEOUT_S = 5.0
 IDLE_TIMEOUT_S = 30.0
 USER_AGENT = "linkerd-mirror"
 
-_GO_DURATION = re.compile(r"(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:ns|us|µs|μs|ms|s|m|h)")
-_GO_UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 _RETRY_AFTER_MESSAGE = re.compile(r"retry-after:\s*([0-9.]+(?:ns|us|µs|μs|ms|s|m|h)[0-9.a-zµμ]*)", re.IGNORECASE)
 
 log = structlog.get_logger()
@@ -80,20 +79,6 @@ def tls_context(ca_file: str) -> ssl.SSLContext:
         except (OSError, ssl.SSLError) as exc:
             raise SettingsError(f"ca_file {ca_file!r} cannot be read as PEM certificates: {exc}") from exc
     return context
-
-
-def go_duration(text: str) -> float | None:
-    """Seconds in a Go duration (`1m2s`, `880.092µs`); None if *text* is not one."""
-    if text == "0":
-        return 0.0
-    parts = _GO_DURATION.findall(text)
-    if not parts or "".join(parts) != text:
-        return None
-    total = 0.0
-    for part in parts:
-        unit = part.lstrip("0123456789.")
-        total += float(part[: -len(unit)]) * _GO_UNITS[unit]
-    return total
 
 
 def requested_wait(headers: Mapping[str, str], body: bytes, *, now: datetime) -> float | None:
