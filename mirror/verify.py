@@ -21,6 +21,9 @@ async def verify(mirrors: Sequence[Mirror], releases: Sequence[str], *, deep: bo
             names = releases or [tag for tag in await mirror.records.tags() if not tag.startswith("sha256-")]
         except MirrorError as exc:
             return [VerifiedRelease(mirror.name, "", problem=str(exc))]
+        if not names:  # no proof of anything: a mistyped prefix is empty too
+            reason = f"nothing is recorded at {mirror.place}: run mirror sync first"
+            return [VerifiedRelease(mirror.name, "", problem=reason)]
         return [await _verify_release(mirror, name, deep=deep) for name in names]
 
     found = await gather(*(of(mirror) for mirror in mirrors))

@@ -54,8 +54,6 @@ async def _verify(context: Context, releases: tuple[str, ...], to: str, *, deep:
 
 def print_report(report: VerifyReport) -> None:
     """Prints *report* for people."""
-    if not report.releases:
-        output.print_line("nothing is recorded there: run mirror sync first")
     for release in report.releases:
         for image in release.images:
             for problem in image.problems:
