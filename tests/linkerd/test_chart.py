@@ -392,30 +392,51 @@ def without(path: str) -> bytes:
 @pytest.mark.parametrize(
     ("data", "why"),
     [
-        (b"", "cannot be unpacked|cannot be read"),
-        (b"<html>", "cannot be unpacked"),
-        (archive("c", FILES)[:-20], "cannot be unpacked"),
-        (gzip.compress(b"x" * 5000), "cannot be read"),
-        (without("Chart.yaml"), "Chart.yaml is missing"),
-        (with_file("Chart.yaml", "["), "Chart.yaml is not YAML"),
-        (with_file("Chart.yaml", "name: d\nversion: 1.0.0"), "is of d 1.0.0, not of c 1.0.0"),
-        (with_file("values.yaml", "- a"), "values.yaml is not a mapping"),
-        (with_file("values.yaml", "a: " + "[" * 100_000), "values.yaml is not YAML: it is nested deeper"),
-        (
+        pytest.param(b"", "cannot be unpacked|cannot be read", id="nothing"),
+        pytest.param(b"<html>", "cannot be unpacked", id="a page"),
+        pytest.param(archive("c", FILES)[:-20], "cannot be unpacked", id="cut off"),
+        pytest.param(gzip.compress(b"x" * 5000), "cannot be read", id="no tar"),
+        pytest.param(without("Chart.yaml"), "Chart.yaml is missing", id="no Chart.yaml"),
+        pytest.param(with_file("Chart.yaml", "["), "Chart.yaml is not YAML", id="Chart.yaml is not YAML"),
+        pytest.param(
+            with_file("Chart.yaml", "name: d\nversion: 1.0.0"), "is of d 1.0.0, not of c 1.0.0", id="another chart"
+        ),
+        pytest.param(with_file("values.yaml", "- a"), "values.yaml is not a mapping", id="values are a list"),
+        pytest.param(
+            with_file("values.yaml", "a: " + "[" * 100_000),
+            "values.yaml is not YAML: it is nested deeper",
+            id="deep values",
+        ),
+        pytest.param(
             with_file("values.yaml", f"a: &a {{}}\nb: [{'*a, ' * 257}]"),
             "values.yaml is not YAML: .* repeats itself by aliases",
+            id="many aliases",
         ),
-        (with_file("values.yaml", "a: &a [*a]\nb: !!python/object:os.system x"), "values.yaml is not YAML"),
-        (with_file("templates/a.yaml", b"\xff"), "is not UTF-8"),
-        (tar(member("c/../../etc/passwd")), "leaves the chart"),
-        (tar(member("/etc/passwd")), "leaves the chart"),
-        (tar(member("c/templates\\..\\x")), "leaves the chart"),
-        (tar(member("c/templates/big", size=module.FILE_SIZE_MAX + 1)), "larger than"),
-        (packed((f"c/{i}", b"") for i in range(module.FILES_MAX + 1)), "more than 2000 entries"),
-        (gzip.compress(bytes(module.UNPACKED_SIZE_MAX + 1)), "unpacks to more"),
-        (b"x" * (module.ARCHIVE_SIZE_MAX + 1), "larger than"),
-        (with_file("charts/a-1.tgz", archive("a", {"charts/b-1.tgz": b"x"})), "itself packed"),
-        (with_file("charts/a-1.tgz", gzip.compress(bytes(module.UNPACKED_SIZE_MAX))), "unpacks to more"),
+        pytest.param(
+            with_file("values.yaml", "a: &a [*a]\nb: !!python/object:os.system x"),
+            "values.yaml is not YAML",
+            id="an object and a loop",
+        ),
+        pytest.param(with_file("templates/a.yaml", b"\xff"), "is not UTF-8", id="not UTF-8"),
+        pytest.param(tar(member("c/../../etc/passwd")), "leaves the chart", id="a path up"),
+        pytest.param(tar(member("/etc/passwd")), "leaves the chart", id="an absolute path"),
+        pytest.param(tar(member("c/templates\\..\\x")), "leaves the chart", id="a path up with backslashes"),
+        pytest.param(
+            tar(member("c/templates/big", size=module.FILE_SIZE_MAX + 1)), "larger than", id="a file too large"
+        ),
+        pytest.param(
+            packed((f"c/{i}", b"") for i in range(module.FILES_MAX + 1)), "more than 2000 entries", id="too many files"
+        ),
+        pytest.param(gzip.compress(bytes(module.UNPACKED_SIZE_MAX + 1)), "unpacks to more", id="a bomb"),
+        pytest.param(b"x" * (module.ARCHIVE_SIZE_MAX + 1), "larger than", id="too large"),
+        pytest.param(
+            with_file("charts/a-1.tgz", archive("a", {"charts/b-1.tgz": b"x"})), "itself packed", id="packed twice"
+        ),
+        pytest.param(
+            with_file("charts/a-1.tgz", gzip.compress(bytes(module.UNPACKED_SIZE_MAX))),
+            "unpacks to more",
+            id="a bomb within",
+        ),
     ],
 )
 def test_an_archive_that_is_not_a_chart_or_too_much_is_an_error(data: bytes, why: str) -> None:
