@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import ipaddress
+import socket
 import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import unquote, urlsplit
+
+from mirror.errors import SettingsError
 
 
 def is_local(host: str) -> bool:
@@ -17,7 +20,10 @@ def is_local(host: str) -> bool:
     try:
         address = ipaddress.ip_address(host)
     except ValueError:
-        return False
+        try:
+            address = ipaddress.ip_address(socket.inet_aton(host))  # 127.1, 2130706433, 0x7f.1: resolvers take them
+        except (OSError, ValueError):
+            return False
     address = getattr(address, "ipv4_mapped", None) or address
     return address.is_loopback or address.is_link_local or address.is_unspecified
 
@@ -59,5 +65,17 @@ class Proxies:
             return None
         if urllib.request.proxy_bypass_environment(parts.netloc.rpartition("@")[2], dict(self.by_scheme)):  # type: ignore[attr-defined]
             return None
-        at = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
-        return Proxy(at.hostname or "", at.port or 80, unquote(at.username or ""), unquote(at.password or ""))
+        return _parsed(proxy)
+
+
+def _parsed(url: str) -> Proxy:
+    try:
+        at = urlsplit(url if "://" in url else f"http://{url}")
+        if at.scheme == "http" and at.hostname:
+            return Proxy(at.hostname, at.port or 80, unquote(at.username or ""), unquote(at.password or ""))
+    except ValueError:
+        pass
+    raise SettingsError(
+        "HTTPS_PROXY, HTTP_PROXY or ALL_PROXY in the environment is not the address of an HTTP proxy: "
+        "expected http://HOST:PORT or http://USER:PASSWORD@HOST:PORT"
+    )

@@ -32,7 +32,9 @@ from mirror.http.transport import (
     USER_AGENT,
     Answer,
     checked_target,
+    lowered,
     origin,
+    refused_by_proxy,
     tls_context,
     unreachable,
 )
@@ -52,6 +54,7 @@ class _Connection:
         scheme, host, port = origin(url)
         self.key = (scheme, host, port)
         self.freed_at = 0.0
+        self._sock: socket.socket | None = None  # http.client lets go of it as soon as an answer says "close"
         self._absolute = scheme == "http" and proxy is not None  # RFC 9112 §3.2.2: absolute-form to a proxy
         self._proxy = proxy
         at = (proxy.host, proxy.port) if proxy else (host, port)
@@ -65,10 +68,13 @@ class _Connection:
         else:
             self.http = http.client.HTTPConnection(*at, timeout=CONNECT_TIMEOUT_S)
 
-    def begin(self, method: str, url: str, headers: Mapping[str, str]) -> None:
+    def connect(self) -> None:
         if self.http.sock is None:
             self.http.connect()
         self.http.sock.settimeout(self._idle_timeout_s)
+        self._sock = self.http.sock
+
+    def begin(self, method: str, url: str, headers: Mapping[str, str]) -> None:
         parts = urlsplit(url)
         target = url if self._absolute else parts.path + (f"?{parts.query}" if parts.query else "")
         self.http.putrequest(method, target, skip_accept_encoding=True)
@@ -87,10 +93,9 @@ class _Connection:
         return bool(select.select([self.http.sock], [], [], 0)[0])  # readable while idle: the end, or an alert
 
     def abort(self) -> None:
-        sock = self.http.sock
-        if sock is not None:
+        if self._sock is not None:
             with contextlib.suppress(OSError):
-                sock.shutdown(socket.SHUT_RDWR)  # wakes the thread that blocks on it; it closes
+                self._sock.shutdown(socket.SHUT_RDWR)  # wakes the thread that blocks on it; it closes
 
 
 def _proxy_authorization(proxy: Proxy) -> dict[str, str]:
@@ -158,10 +163,16 @@ class _Exchange:
     def _open(self, method: str, url: str, headers: Mapping[str, str]) -> _Connection:
         self._owner = threading.get_ident()
         self._connection = connection = self._streams.take(url)
-        if self._is_aborted:
-            raise Unreachable(f"{urlsplit(url).netloc}: given up", is_temporary=False)
-        connection.begin(method, url, headers)
+        for step in (connection.connect, lambda: connection.begin(method, url, headers)):
+            if self._is_aborted:  # there was nothing to wake while there was no connection
+                raise _given_up(url)
+            step()
         return connection
+
+    def _unreachable(self, url: str, exc: Exception) -> Unreachable:
+        if self._is_aborted:
+            return _given_up(url)
+        return unreachable(urlsplit(url).netloc, exc, proxy=self._streams.proxies.for_url(url))
 
     def _drop(self) -> None:
         if self._connection:
@@ -169,7 +180,8 @@ class _Exchange:
             self._connection = None
 
     def _keep(self, response: http.client.HTTPResponse) -> None:
-        if self._connection and response.isclosed() and not response.will_close:
+        is_whole = response.isclosed() and not response.length and not self._is_aborted
+        if self._connection and is_whole and not response.will_close:
             self._streams.give_back(self._connection)
             self._connection = None
         else:
@@ -184,9 +196,16 @@ class _Exchange:
             connection.abort()
 
 
+def _given_up(url: str) -> Unreachable:
+    return Unreachable(f"{urlsplit(url).netloc}: given up", is_temporary=False)
+
+
+def _refused(refusal: Refusal, answer: Answer) -> MirrorError:
+    return refused_by_proxy(urlsplit(answer.url).netloc, 407) if answer.status == 407 else refusal(answer)
+
+
 def _answer(response: http.client.HTTPResponse, url: str) -> Answer:
-    headers = {name.lower(): value for name, value in response.getheaders()}
-    return Answer(response.status, headers, response.read(_REFUSAL_MAX), url)
+    return Answer(response.status, lowered(response.getheaders()), response.read(_REFUSAL_MAX), url)
 
 
 class HttpBody(_Exchange):
@@ -195,41 +214,43 @@ class HttpBody(_Exchange):
     def __init__(self, streams: Streams, url: str, headers: Mapping[str, str], refusal: Refusal) -> None:
         super().__init__(streams)
         self._url, self._headers, self._refusal = url, headers, refusal
+        self._at = url  # after redirects
         self._response: http.client.HTTPResponse | None = None
 
     def readinto(self, buffer: memoryview) -> int:
         """See Body; raises Unreachable if the connection ends before the body does."""
-        host = urlsplit(self._url).netloc
         try:
             if self._response is None:
                 self._response = self._get()
             count = self._response.readinto(buffer)
         except (OSError, http.client.HTTPException) as exc:
-            raise unreachable(host, exc) from exc
-        if count == 0 and self._response.length:
-            raise Unreachable(f"{host}: the connection ended {self._response.length} bytes before the end of the blob")
+            raise self._unreachable(self._at, exc) from exc
+        if count == 0 and (missing := self._response.length):
+            ended = http.client.HTTPException(f"the connection ended {missing} bytes before the end of the blob")
+            raise self._unreachable(self._at, ended)
         return count
 
     def _get(self) -> http.client.HTTPResponse:
-        url, headers = self._url, self._headers
+        headers = self._headers
         for _ in range(REDIRECTS_MAX + 1):
-            response = self._open("GET", url, headers).http.getresponse()
+            response = self._open("GET", self._at, headers).http.getresponse()
             location = response.headers.get("location")
             if response.status == 200:
                 return response
             if response.status not in (301, 302, 303, 307, 308) or not location:
-                raise self._refusal(_answer(response, url))
+                raise _refused(self._refusal, _answer(response, self._at))
             response.read(_REFUSAL_MAX)
             self._keep(response)
-            url = checked_target(url, location, what="a redirect")
-            if origin(url) != origin(self._url):
-                headers = {name: value for name, value in self._headers.items() if name.lower() != "authorization"}
+            self._at = checked_target(self._at, location, what="a redirect")
+            if origin(self._at) != origin(self._url):
+                headers = {name: value for name, value in headers.items() if name.lower() != "authorization"}
         raise Unreachable(f"{urlsplit(self._url).netloc}: more than {REDIRECTS_MAX} redirects", is_temporary=False)
 
     def close(self) -> None:
         """Keeps the connection if the body was read to its end, else drops it."""
         if self._response is not None:
             self._keep(self._response)
+            self._response.close()
         else:
             self._drop()
 
@@ -247,10 +268,8 @@ class HttpUpload(_Exchange):
         try:
             connection = self._connection or self._open("PUT", self._url, self._headers)
             connection.http.send(data)
-        except (BrokenPipeError, ConnectionResetError) as exc:
-            self._raise_early_answer(exc)
         except (OSError, http.client.HTTPException) as exc:
-            raise unreachable(urlsplit(self._url).netloc, exc) from exc
+            raise self._early_answer(exc) or self._unreachable(self._url, exc) from exc
 
     def finish(self) -> None:
         """See Upload; raises what the registry answered if it did not take the blob."""
@@ -259,17 +278,16 @@ class HttpUpload(_Exchange):
             response = connection.http.getresponse()
             answer = _answer(response, self._url)
         except (OSError, http.client.HTTPException) as exc:
-            raise unreachable(urlsplit(self._url).netloc, exc) from exc
+            raise self._unreachable(self._url, exc) from exc
         self._keep(response)
         if answer.status not in (201, 204):
-            raise self._refusal(answer)
+            raise _refused(self._refusal, answer)
 
-    def _raise_early_answer(self, exc: OSError) -> None:
-        host = urlsplit(self._url).netloc
-        if self._connection and self._connection.http.sock:
-            try:
-                answer = _answer(self._connection.http.getresponse(), self._url)
-            except (OSError, http.client.HTTPException):
-                raise unreachable(host, exc) from exc
-            raise self._refusal(answer) from exc
-        raise unreachable(host, exc) from exc
+    def _early_answer(self, exc: Exception) -> MirrorError | None:
+        """The refusal of a registry that answered, and hung up, before all was sent."""
+        if self._connection is None or self._is_aborted or isinstance(exc, TimeoutError):
+            return None
+        try:
+            return _refused(self._refusal, _answer(self._connection.http.getresponse(), self._url))
+        except (OSError, http.client.HTTPException):
+            return None

@@ -22,16 +22,18 @@ from __future__ import annotations
 
 import asyncio
 import email.utils
+import os
 import random
 import re
+import socket
 import ssl
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
 from types import TracebackType
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import SplitResult, urljoin, urlsplit
 
 import certifi
 import httpx
@@ -51,7 +53,12 @@ CONNECT_TIMEOUT_S = 5.0
 IDLE_TIMEOUT_S = 30.0
 USER_AGENT = "linkerd-mirror"
 
-_RETRY_AFTER_MESSAGE = re.compile(r"retry-after:\s*([0-9.]+(?:ns|us|µs|μs|ms|s|m|h)[0-9.a-zµμ]*)", re.IGNORECASE)
+_RETRY_AFTER_MESSAGE = re.compile(r"retry-after:\s*((?:[0-9]+(?:\.[0-9]*)?(?:ns|us|µs|μs|ms|s|m|h))+)", re.IGNORECASE)
+_PROXY_REFUSED = re.compile(r"(?:Tunnel connection failed: )?([1-5][0-9][0-9]) ")  # http.client's words, and httpx's
+_NOT_TLS = frozenset({"WRONG_VERSION_NUMBER", "UNKNOWN_PROTOCOL", "HTTP_REQUEST", "RECORD_LAYER_FAILURE"})
+_ON_THE_WIRE = re.compile(r"[!-~]*")
+# fields that are lists, so that several of them are one (RFC 9110 §5.3); Gitea sends two challenges so
+_LISTS = frozenset({"www-authenticate", "link", "warning"})
 
 log = structlog.get_logger()
 
@@ -95,8 +102,18 @@ def requested_wait(headers: Mapping[str, str], body: bytes, *, now: datetime) ->
             return max(0.0, (email.utils.parsedate_to_datetime(value).astimezone(UTC) - now).total_seconds())
         except (ValueError, OverflowError):
             pass
-    found = _RETRY_AFTER_MESSAGE.search(body[:4096].decode(errors="replace"))
+    text = body[:4096].decode(errors="replace").replace("\\u00b5", "µ").replace("\\u03bc", "μ")
+    found = _RETRY_AFTER_MESSAGE.search(text)
     return go_duration(found.group(1)) if found else None
+
+
+def lowered(fields: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Header *fields* by their names in lower case; a list in several fields is whole, of others the last counts."""
+    headers: dict[str, str] = {}
+    for field_name, value in fields:
+        name = field_name.lower()
+        headers[name] = f"{headers[name]}, {value}" if name in _LISTS and name in headers else value
+    return headers
 
 
 def origin(url: str) -> tuple[str, str, int]:
@@ -109,13 +126,13 @@ def checked_target(url: str, target: str, *, what: str) -> str:
     """*target*, absolute, where *url*'s server sends us (*what* it calls it: a redirect, an upload location).
 
     A server behind TLS that calls itself http at its own name is taken at https. Raises Unreachable for
-    what could lead a request astray: another scheme, plain http, or our own loopback and link-local.
+    what could lead a request astray: another scheme, plain http, our own loopback and link-local, no address at all.
     """
-    absolute = urljoin(url, target)
-    here, there = urlsplit(url), urlsplit(absolute)
+    here, there = urlsplit(url), _split(url, target)
+    if there is None:
+        raise Unreachable(f"{here.netloc} gave {what} to what is not an address of a server", is_temporary=False)
     if here.scheme == "https" and there.scheme == "http" and here.hostname == there.hostname:
-        there = there._replace(scheme="https", netloc=there.hostname or "" if there.port == 80 else there.netloc)
-        absolute = there.geturl()
+        there = there._replace(scheme="https", netloc=there.netloc.removesuffix(":80"))
     if there.scheme not in ("http", "https") or (here.scheme == "https" and there.scheme == "http"):
         raise Unreachable(
             f"{here.netloc} gave {what} to {there.scheme}://{there.netloc}, which is refused: not https",
@@ -126,7 +143,17 @@ def checked_target(url: str, target: str, *, what: str) -> str:
             f"{here.netloc} gave {what} to {there.netloc}, an address of this machine, which is refused",
             is_temporary=False,
         )
-    return absolute
+    return there.geturl()
+
+
+def _split(url: str, target: str) -> SplitResult | None:
+    """*target* as *url*'s server means it; None where it names no host, or is no URL as it goes on a wire."""
+    try:
+        there = urlsplit(urljoin(url, target))
+        is_address = there.hostname and there.port != 0 and "@" not in there.netloc
+    except ValueError:  # a port out of range, a bracket without its pair
+        return None
+    return there if is_address and _ON_THE_WIRE.fullmatch(target) else None
 
 
 @dataclass(slots=True)
@@ -177,14 +204,15 @@ class Transport:
                 wait = _back_off(attempt)
                 if not exc.is_temporary or attempt >= ATTEMPTS or _elapsed(begin) + wait > CONNECT_PATIENCE_S:
                     raise
-                log.debug("http.retried", method=method, url=url, attempt=attempt, reason=str(exc))
+                log.debug("http.retried", method=method, host=urlsplit(url).netloc, attempt=attempt, reason=str(exc))
             else:
                 if answer.status not in TEMPORARY or attempt >= ATTEMPTS:
                     return answer
                 asked = requested_wait(answer.headers, answer.body, now=datetime.now(UTC))
                 if asked is not None and asked > WAIT_MAX_S:
                     raise RegistryError(
-                        f"{urlsplit(url).netloc} asks us to wait {asked:.0f} s: too many requests were made",
+                        f"{urlsplit(url).netloc} answers {answer.status} and asks us to wait {asked:.0f} s, "
+                        "which is too long: try again then",
                         status=answer.status,
                     )
                 wait = max(WAIT_MIN_S, asked) * random.uniform(1, 1.25) if asked is not None else _back_off(attempt)  # noqa: S311
@@ -222,17 +250,19 @@ class Transport:
             content=body if body or method in ("POST", "PUT", "PATCH") else None,
             extensions={"timeout": {"connect": CONNECT_TIMEOUT_S, "read": idle, "write": idle, "pool": None}},
         )
-        host = urlsplit(url).netloc
+        host, proxy = urlsplit(url).netloc, self.proxies.for_url(url)
         begin = time.monotonic()
         try:
-            response = await self._pool(url).handle_async_request(request)
+            response = await self._pool(proxy).handle_async_request(request)
             try:
                 received = await _bounded(response, bound, where=f"{host}: {method} {urlsplit(url).path}")
             finally:
                 await response.aclose()
         except httpx.HTTPError as exc:
-            raise unreachable(host, exc) from exc
-        lowered = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in response.headers.raw}
+            raise unreachable(host, exc, proxy=proxy) from exc
+        if response.status_code == 407:
+            raise refused_by_proxy(host, 407)
+        fields = lowered((name.decode("latin-1"), value.decode("latin-1")) for name, value in response.headers.raw)
         log.debug(
             "http.answered",
             method=method,
@@ -241,10 +271,9 @@ class Transport:
             status=response.status_code,
             seconds=round(time.monotonic() - begin, 3),
         )
-        return Answer(response.status_code, lowered, received, url)
+        return Answer(response.status_code, fields, received, url)
 
-    def _pool(self, url: str) -> httpx.AsyncHTTPTransport:
-        proxy = self.proxies.for_url(url)
+    def _pool(self, proxy: Proxy | None) -> httpx.AsyncHTTPTransport:
         if proxy not in self._pools:
             self._pools[proxy] = httpx.AsyncHTTPTransport(
                 verify=tls_context(self.ca_file),
@@ -271,27 +300,44 @@ async def _bounded(response: httpx.Response, bound: int, *, where: str) -> bytes
     return b"".join(chunks)
 
 
-def unreachable(host: str, exc: Exception) -> Unreachable:
+def unreachable(host: str, exc: Exception, *, proxy: Proxy | None = None) -> Unreachable:
     """The one sentence for a connection that failed, from what httpx, socket or ssl raised."""
-    cause: BaseException | None = exc
-    while cause is not None:
+    causes = list(_causes(exc))
+    for cause in causes:
         if isinstance(cause, ssl.SSLCertVerificationError):
             return Unreachable(
                 f"{host}: its certificate is not trusted ({cause.verify_message}): "
                 "if its authority is your own, name it by ca_file in the configuration",
                 is_temporary=False,
             )
-        cause = cause.__cause__ or cause.__context__
-    text = str(exc)
+    numbers = (c.errno for c in causes if isinstance(c, OSError) and not isinstance(c, ssl.SSLError | socket.gaierror))
+    text = next((os.strerror(number).lower() for number in numbers if number), str(exc))
+    if refused := _PROXY_REFUSED.match(str(exc)):
+        return refused_by_proxy(host, int(refused[1]))
     if isinstance(exc, TimeoutError | httpx.TimeoutException):
         text = "no connection in time" if isinstance(exc, httpx.ConnectTimeout) else "no answer in time"
-    elif "WRONG_VERSION_NUMBER" in text or "UNKNOWN_PROTOCOL" in text:
+    elif any(isinstance(cause, ssl.SSLError) and cause.reason in _NOT_TLS for cause in causes):
         text = 'it does not speak TLS: if it is meant to be plain, give its endpoint as "http://…"'
-    elif "Name or service not known" in text or "name resolution" in text or "nodename nor servname" in text:
+    elif any(isinstance(cause, socket.gaierror) for cause in causes):
         text = "its name cannot be resolved: check the name, and the network"
-    elif text.startswith("[Errno"):
-        text = text.partition("] ")[2].lower()
-    return Unreachable(f"{host} cannot be reached: {text or type(exc).__name__}")
+    through = f" through the proxy {proxy.url}" if proxy else ""
+    return Unreachable(f"{host} cannot be reached{through}: {text or type(exc).__name__}")
+
+
+def refused_by_proxy(host: str, status: int) -> Unreachable:
+    """The one sentence for a proxy that does not let us through to *host*."""
+    remedy = ": give it a user name and a password, as in HTTPS_PROXY=http://USER:PASSWORD@HOST:PORT"
+    return Unreachable(
+        f"{host} cannot be reached: the proxy answered {status}{remedy if status == 407 else ''}",
+        is_temporary=status in TEMPORARY,
+    )
+
+
+def _causes(exc: BaseException | None) -> Iterator[BaseException]:
+    while exc is not None:
+        yield exc
+        within = exc.exceptions[0] if isinstance(exc, BaseExceptionGroup) else None  # one for each address tried
+        exc = within or exc.__cause__ or exc.__context__
 
 
 def _back_off(attempt: int) -> float:
