@@ -111,13 +111,13 @@ class Clerk:
 def write_file(path: Path, text: str) -> Path:
     """*path* holds *text*; replaced by rename, and left alone where it holds it already."""
     try:
-        if path.exists() and path.read_text() == text:
+        if path.exists() and path.read_bytes() == text.encode():
             return path
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=".mirror-", delete=False) as file:
-            file.write(text)
-        Path(file.name).chmod(0o644)
-        Path(file.name).replace(path)
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".mirror-") as directory:
+            new = Path(directory, path.name)
+            new.write_bytes(text.encode())
+            new.replace(path)
     except OSError as exc:
         raise LayoutError(f"{path} cannot be written: {exc.strerror}") from exc
     return path
