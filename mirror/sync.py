@@ -286,24 +286,30 @@ class Syncer:
         ]
         if not plan.mirror.pull_registry:
             return Paper(notes=("no values were written: a layout needs a pull_registry, the name clusters pull by",))
-        texts = {facts: clerk.values(facts) for facts in plan.charts if facts.name not in spoilt}
-        proof, problems = await self._prove(plan, clerk, {f.name: text for f, text in texts.items()})
+        texts, failures = dict[str, str](), list[str]()
+        for facts in plan.charts:
+            if facts.name not in spoilt:
+                try:
+                    texts[facts.name] = clerk.values(facts)
+                except MirrorError as exc:
+                    failures.append(str(exc))
+        proof, problems = await self._prove(plan, clerk, texts)
         broken = {chart for chart, found in problems.items() if found}
         notes += [f"no values were written for {chart}: they could not be proven" for chart in sorted(broken)]
-        files, failure = tuple[str, ...](), ""
+        files = tuple[str, ...]()
         try:
             files = await asyncio.to_thread(
-                clerk.write, {facts.name: text for facts, text in texts.items() if facts.name not in broken}
+                clerk.write, {chart: text for chart, text in texts.items() if chart not in broken}
             )
         except MirrorError as exc:
-            failure = str(exc)
+            failures.append(str(exc))
         return Paper(
             proof=proof,
             is_recorded=not plan.archives and proof == "proven",
             problems=tuple(f"{chart}: {problem}" for chart, found in problems.items() for problem in found),
             files=files,
             notes=(*notes, *clerk.notes),
-            failure=failure,
+            failure="; ".join(failures),
         )
 
     async def _prove(
