@@ -128,7 +128,7 @@ def checked_target(url: str, target: str, *, what: str) -> str:
     A server behind TLS that calls itself http at its own name is taken at https. Raises Unreachable for
     what could lead a request astray: another scheme, plain http, our own loopback and link-local, no address at all.
     """
-    here, there = urlsplit(url), _split(url, target)
+    here, there = urlsplit(url), parsed_target(url, target)
     if there is None:
         raise Unreachable(f"{here.netloc} gave {what} to what is not an address of a server", is_temporary=False)
     if here.scheme == "https" and there.scheme == "http" and here.hostname == there.hostname:
@@ -146,7 +146,7 @@ def checked_target(url: str, target: str, *, what: str) -> str:
     return there.geturl()
 
 
-def _split(url: str, target: str) -> SplitResult | None:
+def parsed_target(url: str, target: str) -> SplitResult | None:
     """*target* as *url*'s server means it; None where it names no host, or is no URL as it goes on a wire."""
     try:
         there = urlsplit(urljoin(url, target))

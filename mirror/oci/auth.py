@@ -30,7 +30,7 @@ import structlog
 
 from mirror.errors import AccessDenied, RegistryError, SettingsError
 from mirror.http.proxies import is_local
-from mirror.http.transport import Answer, Transport
+from mirror.http.transport import Answer, Transport, parsed_target
 from mirror.oci.reference import DOCKER_HUB
 
 _TOKEN_LIFE_S = 60.0  # where the token service does not say (token.md, expires_in)
@@ -99,6 +99,7 @@ class DockerConfiguration:
     """Docker's config.json with its credential helpers (docker/cli, cli/config)."""
 
     path: Path
+    helper_timeout_s: float = _HELPER_TIMEOUT_S
 
     @classmethod
     def default(cls, environ: Mapping[str, str]) -> DockerConfiguration:
@@ -117,17 +118,19 @@ class DockerConfiguration:
         if not isinstance(config, dict):
             raise SettingsError(f"the Docker configuration {self.path} is not a JSON object")
         keys = _docker_keys(host)
-        helpers = config.get("credHelpers") or {}
+        helpers, auths = config.get("credHelpers") or {}, config.get("auths") or {}
+        if not isinstance(helpers, dict) or not isinstance(auths, dict):
+            raise SettingsError(f"the Docker configuration {self.path} has credHelpers or auths that are not objects")
         for key in keys:
             if helper := helpers.get(key):
-                return _ask_helper(str(helper), key)
-        for key, entry in (config.get("auths") or {}).items():
+                return _ask_helper(str(helper), key, timeout_s=self.helper_timeout_s)
+        for key, entry in auths.items():
             if isinstance(entry, dict) and _docker_host(key) in map(_docker_host, keys):
                 found = _from_entry(entry, self.path, key)
                 if found:
                     return found
         if store := config.get("credsStore"):
-            return _ask_helper(str(store), keys[0])
+            return _ask_helper(str(store), keys[0], timeout_s=self.helper_timeout_s)
         return None
 
 
@@ -144,38 +147,50 @@ def _from_entry(entry: Mapping[str, Any], path: Path, key: str) -> Credential | 
         return Credential(identity_token=str(token))
     if auth := entry.get("auth"):
         try:
-            username, _, password = base64.b64decode(str(auth)).decode().partition(":")
-        except ValueError as exc:
-            raise SettingsError(f"{path}: the entry of {key} is not base64 of USER:PASSWORD") from exc
+            username, colon, password = base64.b64decode(str(auth)).decode().partition(":")
+        except ValueError:
+            colon = ""
+        if not colon:
+            raise SettingsError(f"{path}: the entry of {key} is not base64 of USER:PASSWORD")
         return Credential(username, password.rstrip("\0"))
     if entry.get("username"):
         return Credential(str(entry["username"]), str(entry.get("password", "")))
     return None
 
 
-def _ask_helper(helper: str, key: str) -> Credential | None:
+def _ask_helper(helper: str, key: str, *, timeout_s: float) -> Credential | None:
     """What `docker-credential-HELPER get` says (docker/docker-credential-helpers, README)."""
     if not re.fullmatch(r"[A-Za-z0-9._-]+", helper):
         raise SettingsError(f"{helper!r} is not the name of a credential helper")
     program = f"docker-credential-{helper}"
     try:
-        done = subprocess.run(  # noqa: S603 - the name was checked, the operator chose it
-            [program, "get"], input=key.encode(), capture_output=True, timeout=_HELPER_TIMEOUT_S, check=False
-        )
-    except FileNotFoundError as exc:
-        raise SettingsError(f"{program}, which the Docker configuration names for {key}, is not on PATH") from exc
+        # not subprocess.run: after its deadline it waits for what the helper has started
+        with subprocess.Popen(  # noqa: S603 - the name was checked, the operator chose it
+            [program, "get"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        ) as process:
+            try:
+                output, errors = process.communicate(key.encode(), timeout=timeout_s)
+            except BaseException:
+                process.kill()
+                raise
     except subprocess.TimeoutExpired as exc:
-        raise AccessDenied(f"{program} gave no credential for {key} in {_HELPER_TIMEOUT_S:.0f} s") from exc
-    if done.returncode:
-        reason = (done.stdout or done.stderr).decode(errors="replace").strip().splitlines()
-        if reason and "not found" in reason[0]:  # "credentials not found in native keychain" is an answer
+        raise AccessDenied(f"{program} gave no credential for {key} in {timeout_s:.0f} s") from exc
+    except OSError as exc:
+        raise SettingsError(
+            f"{program}, which the Docker configuration names for {key}, is not a program on PATH ({exc.strerror})"
+        ) from exc
+    if process.returncode:
+        reason = next(iter((output or errors).decode(errors="replace").strip().splitlines()), "no reason")
+        if "not found" in reason:  # "credentials not found in native keychain" is an answer
             return None
-        raise AccessDenied(f"{program} gave no credential for {key}: {reason[0][:200] if reason else 'no reason'}")
+        if reason.startswith("{"):  # it gave the credential and failed all the same
+            reason = "no reason"
+        raise AccessDenied(f"{program} gave no credential for {key}: {reason[:200]}")
     try:
-        said = json.loads(done.stdout)
+        said = json.loads(output)
         username, secret = str(said["Username"]), str(said["Secret"])
-    except (ValueError, KeyError, TypeError) as exc:
-        raise AccessDenied(f"{program} gave something other than a credential for {key}") from exc
+    except (ValueError, KeyError, TypeError):
+        raise AccessDenied(f"{program} gave something other than a credential for {key}") from None
     return Credential(identity_token=secret) if username == "<token>" else Credential(username, secret)
 
 
@@ -198,7 +213,8 @@ class Authenticator:
     _credential: Credential | None = field(default=None, init=False)
     _has_looked: bool = field(default=False, init=False)
     _challenge: Challenge | None = field(default=None, init=False)
-    _is_anonymous: bool = field(default=False, init=False)
+    _anonymous: set[str] = field(default_factory=set, init=False)
+    """The scopes that are read without the credential."""
     _tokens: dict[str, _Token] = field(default_factory=dict, init=False)
     _locks: dict[str, asyncio.Lock] = field(default_factory=dict, init=False)
 
@@ -207,39 +223,44 @@ class Authenticator:
         if self._challenge is None:
             return ""
         if self._challenge.scheme == "basic":
-            credential = await self._look_up()
+            credential = await self._look_up(scope)
             return credential.basic if credential else ""
         return f"Bearer {await self._token(scope)}"
 
-    async def is_worth_retrying(self, answer: Answer, sent: str, scope: str, *, where: str) -> bool:
-        """Whether, after *answer* refused a request sent with the header *sent*, the same request may now succeed."""
+    async def is_worth_retrying(
+        self, answer: Answer, sent: str, scope: str, *, where: str, has_renewed: bool = False
+    ) -> bool:
+        """Whether, after *answer* refused a request sent with the header *sent*, the same request may now succeed.
+
+        *has_renewed*: this request has been sent with two tokens already, so it is not the token's age.
+        """
         if answer.status == 401 and not sent:
-            return await self._learn(answer, where)
-        if sent.startswith("Bearer "):
+            return await self._learn(answer, scope, where)
+        if sent.startswith("Bearer ") and answer.status == 401 and not has_renewed:
             cached = self._tokens.get(scope)
-            if answer.status == 401 and cached is not None and cached.value == sent.removeprefix("Bearer "):
-                del self._tokens[scope]  # expired early, or revoked; a new one is asked for once
-                return True
-            if answer.status == 401 and cached is not None:
-                return True  # another request has renewed it meanwhile
+            if cached is not None and cached.value == sent.removeprefix("Bearer "):
+                del self._tokens[scope]  # expired early, or revoked; else another request has renewed it meanwhile
+            return True
         return bool(sent) and self._give_up_credential(scope, f"{answer.status} from {where}")
 
-    async def _learn(self, answer: Answer, where: str) -> bool:
+    async def _learn(self, answer: Answer, scope: str, where: str) -> bool:
         challenges = parse_challenges(answer.headers.get("www-authenticate", ""))
         by_scheme = {challenge.scheme: challenge for challenge in reversed(challenges)}
-        credential = await self._look_up()
+        credential = await self._look_up(scope)
         bearer, basic = by_scheme.get("bearer"), by_scheme.get("basic")
-        if bearer and bearer.parameters.get("realm"):
-            self._check_realm(answer.url, bearer.parameters["realm"], where)
-            self._challenge = bearer
+        if bearer and (realm := bearer.parameters.get("realm")):
+            checked = self._checked_realm(answer.url, realm, where)
+            self._challenge = Challenge("bearer", {**bearer.parameters, "realm": checked})
             return True
         if basic and credential and credential.username:
             self._challenge = basic
             return True
         return False
 
-    def _check_realm(self, url: str, realm: str, where: str) -> None:
-        here, there = urlsplit(url), urlsplit(realm)
+    def _checked_realm(self, url: str, realm: str, where: str) -> str:
+        here, there = urlsplit(url), parsed_target(url, realm)
+        if there is None:
+            raise AccessDenied(f"{where}: the registry sends us for a token to what is not an address of a server")
         if there.scheme not in ("http", "https") or (here.scheme == "https" and there.scheme == "http"):
             raise AccessDenied(
                 f"{where}: the registry sends us to {there.scheme}://{there.netloc} for a token, which is not https: "
@@ -249,29 +270,30 @@ class Authenticator:
             raise AccessDenied(
                 f"{where}: the registry sends us to {there.netloc} for a token, an address of this machine: refused"
             )
+        return there.geturl()
 
-    async def _look_up(self) -> Credential | None:
+    async def _look_up(self, scope: str) -> Credential | None:
         if not self._has_looked:
             async with self._lock(""):
                 if not self._has_looked and self.credentials is not None:
                     self._credential = await asyncio.to_thread(self.credentials.credential, self.host)
                 self._has_looked = True
-        return None if self._is_anonymous else self._credential
+        return None if scope in self._anonymous else self._credential
 
     def _give_up_credential(self, scope: str, reason: str) -> bool:
-        """Whether reading goes on without the credential; writing never does."""
-        if self._is_anonymous or self._credential is None or "push" in scope:
+        """Whether reading *scope* goes on without the credential; writing never does, and other scopes keep it."""
+        may_push = any(one.rpartition(":")[2] != "pull" for one in scope.split(" "))
+        if scope in self._anonymous or self._credential is None or may_push:
             return False
-        log.warning(
-            "auth.credential_refused",
-            host=self.host,
-            reason=reason,
-            action="reading goes on without a credential: renew or remove the one for this host",
-        )
-        self._is_anonymous = True
-        self._tokens.clear()
-        if self._challenge and self._challenge.scheme == "basic":
-            self._challenge = None
+        if not self._anonymous:
+            log.warning(
+                "auth.credential_refused",
+                host=self.host,
+                reason=reason,
+                action="reading goes on without a credential: renew or remove the one for this host",
+            )
+        self._anonymous.add(scope)
+        self._tokens.pop(scope, None)
         return True
 
     async def _token(self, scope: str) -> str:
@@ -287,7 +309,7 @@ class Authenticator:
     async def _fetch(self, scope: str) -> _Token:
         assert self._challenge is not None  # noqa: S101 - authorization() has looked
         realm, service = self._challenge.parameters["realm"], self._challenge.parameters.get("service", "")
-        credential = await self._look_up()
+        credential = await self._look_up(scope)
         answer = await self._ask(realm, service, scope, credential)
         if answer.status in (400, 401, 403) and credential is not None:
             if not self._give_up_credential(scope, f"{answer.status} from the token service"):
@@ -334,7 +356,7 @@ def _parse_token(answer: Answer, host: str) -> _Token:
         said = json.loads(answer.body)
         value = said.get("token") or said.get("access_token")
         life = float(said.get("expires_in") or _TOKEN_LIFE_S)
-    except (ValueError, AttributeError, TypeError) as exc:
+    except (ValueError, AttributeError, TypeError, RecursionError) as exc:
         raise RegistryError(f"{host}: the token service's answer cannot be read") from exc
     if not isinstance(value, str) or not re.fullmatch(r"[\x21-\x7e]+", value):
         raise RegistryError(f"{host}: the token service gave no token")

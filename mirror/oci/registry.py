@@ -77,6 +77,7 @@ class Registry:
         follow: bool = True,
     ) -> Answer:
         """The answer to a request with whatever authorization *scope* needs, whatever its status but 401 and 403."""
+        tokens = set[str]()
         for _ in range(4):  # unknown, learned, renewed, without credential
             sent = await self.auth.authorization(scope)
             authorized = {**(headers or {}), **({"Authorization": sent} if sent else {})}
@@ -85,7 +86,9 @@ class Registry:
                 log.warning("registry.warned", host=self.host, warning=warning[:500])
             if answer.status not in (401, 403):
                 return answer
-            if not await self.auth.is_worth_retrying(answer, sent, scope, where=where):
+            tokens |= {sent} if sent else set()
+            has_renewed = len(tokens) > 1
+            if not await self.auth.is_worth_retrying(answer, sent, scope, where=where, has_renewed=has_renewed):
                 break
         raise refusal(answer, where=where, asked=method)
 

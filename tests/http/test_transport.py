@@ -22,7 +22,6 @@ from mirror.http.transport import (
     Answer,
     Transport,
     checked_target,
-    go_duration,
     requested_wait,
 )
 from tests.content import image
@@ -189,55 +188,6 @@ async def test_a_body_is_sent_again_whole(fake: FakeRegistry, transport: Transpo
 
     assert 201 == got.status
     assert what.manifest.raw == fake.repositories["linkerd/proxy"].manifests[what.digest][1]
-
-
-@pytest.mark.parametrize(
-    ("text", "seconds"),
-    [
-        ("880.092µs", 880.092e-6),
-        ("880.092μs", 880.092e-6),
-        ("15us", 15e-6),
-        ("3ns", 3e-9),
-        ("1.5ms", 0.0015),
-        ("1m2s", 62),
-        ("1h1m1.5s", 3661.5),
-        ("0", 0),
-        (".5s", 0.5),
-        ("", None),
-        ("1", None),
-        ("s", None),
-        ("1s ", None),
-        ("1 s", None),
-        ("-1s", None),
-        ("1d", None),
-        ("1s2", None),
-        ("٣s", None),
-    ],
-)
-def test_go_durations(text: str, seconds: float | None) -> None:
-    """As time.ParseDuration reads them, but for signs."""
-    assert seconds == (None if seconds is None else pytest.approx(go_duration(text))) or seconds == go_duration(text)
-
-
-@given(
-    st.integers(0, 99), st.integers(0, 59), st.integers(0, 59), st.integers(0, 999), st.integers(0, 999)
-)  # fmt: skip
-def test_every_go_duration_is_read(hours: int, minutes: int, seconds: int, millis: int, micros: int) -> None:
-    """Its parts add up."""
-    expected = hours * 3600 + minutes * 60 + seconds + millis / 1e3 + micros / 1e6
-
-    assert pytest.approx(expected) == go_duration(f"{hours}h{minutes}m{seconds}s{millis}ms{micros}µs")
-
-
-@given(st.text())
-@example("1" * 400 + "h")
-@example("1.1.1s")
-@example(".s")
-def test_a_duration_or_nothing(text: str) -> None:
-    """Any text at all."""
-    got = go_duration(text)
-
-    assert got is None or got >= 0
 
 
 @pytest.mark.parametrize(
