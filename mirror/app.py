@@ -23,10 +23,12 @@ from mirror.http.proxies import Proxies, is_local
 from mirror.http.stream import Streams
 from mirror.http.transport import Transport
 from mirror.inventory import Surveyor, Wanted
+from mirror.linkerd import versions
 from mirror.linkerd.catalogue import ChartCatalogue
 from mirror.linkerd.chart import ChartRepository, Fetched
 from mirror.linkerd.proof import find_helm
 from mirror.linkerd.release import Selector, parse_selector
+from mirror.linkerd.versions import VersionsFile
 from mirror.oci.auth import Authenticator, Credential, DockerConfiguration
 from mirror.oci.content import Digest
 from mirror.oci.layout import Layout
@@ -135,6 +137,7 @@ class App:
                 name: ChartRepository(channel.chart_repository, self._fetcher(channel.chart_repository))
                 for name, channel in self.settings.channels.items()
             },
+            versions_file=VersionsFile(versions.URL, self._fetcher(versions.URL)),
             charts_wanted=self.settings.charts,
             exclude=self.settings.exclude,
             min_age=self.settings.min_age,

@@ -9,8 +9,20 @@ from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 from mirror.errors import UnknownRelease, UsageError
-from mirror.linkerd.chart import Chart, ChartIndex, ChartRepository
-from mirror.linkerd.release import Newest, Release, Selector, select
+from mirror.linkerd.chart import Chart, ChartEntry, ChartIndex, ChartRepository
+from mirror.linkerd.release import Newest, ProjectVersion, Release, Selector, select
+from mirror.linkerd.versions import Versions, VersionsFile
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A release as its chart repository lists it."""
+
+    release: Release
+    created: datetime | None
+    version: ProjectVersion | None
+    """The version of the project that it is part of."""
+    charts: tuple[ChartEntry, ...]
 
 
 @dataclass(slots=True)
@@ -18,10 +30,12 @@ class ChartCatalogue:
     """Channels and their chart repositories; each index is read once."""
 
     repositories: Mapping[str, ChartRepository]
+    versions_file: VersionsFile
     charts_wanted: Literal["all"] | tuple[str, ...] = "all"
     exclude: Collection[str] = ()
     min_age: timedelta = timedelta()
     _indexes: dict[str, asyncio.Task[ChartIndex]] = field(default_factory=dict, init=False)
+    _versions: asyncio.Task[Versions] | None = field(default=None, init=False)
 
     async def select(self, selectors: Sequence[Selector]) -> tuple[Release, ...]:
         """The releases that *selectors* ask for, each once, in that order; an exact one is taken at its word."""
@@ -32,6 +46,8 @@ class ChartCatalogue:
                     chosen[selector] = None
                 case Newest():
                     chosen |= dict.fromkeys(await self._newest(selector))
+                case ProjectVersion():
+                    chosen[(await self.versions()).release(selector)] = None
         return tuple(chosen)
 
     async def _newest(self, newest: Newest) -> tuple[Release, ...]:
@@ -58,6 +74,29 @@ class ChartCatalogue:
             if not entries:
                 raise UsageError(f"{release} has none of the charts {', '.join(self.charts_wanted)}: it has {names}")
         return await self.repositories[release.channel].charts(entries)
+
+    async def listed(self, channel: str) -> tuple[Listed, ...]:
+        """Every release of *channel*, newest first."""
+        index, versions = await self._index(channel), await self.versions()
+        return tuple(
+            Listed(release, index.created(release), versions.of(release), index.charts_of(release))
+            for release in index.releases()
+            if release.channel == channel
+        )
+
+    def indexes(self) -> Mapping[str, ChartIndex]:
+        """The indexes that have been read, by channel; asks nobody."""
+        return {
+            channel: task.result()
+            for channel, task in self._indexes.items()
+            if task.done() and not task.cancelled() and task.exception() is None
+        }
+
+    async def versions(self) -> Versions:
+        """The project's versions, read once."""
+        if self._versions is None:
+            self._versions = asyncio.create_task(self.versions_file.read())
+        return await self._versions
 
     async def _index(self, channel: str) -> ChartIndex:
         if channel not in self.repositories:

@@ -319,7 +319,15 @@ def _json_or_yaml(text: str) -> Any:
     if text.lstrip().startswith("{"):
         with contextlib.suppress(ValueError):
             return json.loads(text)
-    return _yaml(text, _BaseLoader)  # every scalar as it is written: 1.10 is a version, not a number
+    return _yaml(text, _BaseLoader)
+
+
+def plain_yaml(text: str) -> Any:
+    """What *text* holds, every scalar as it is written (1.10 is a version, not a number); raises ValueError."""
+    try:
+        return _yaml(text, _BaseLoader)
+    except (yaml.YAMLError, RecursionError) as exc:
+        raise ValueError(_brief(exc)) from exc
 
 
 def _yaml(text: str, loader: Any) -> Any:

@@ -2,7 +2,8 @@
 
 A release is named by channel and version, as its images are tagged: `edge-26.8.3`, `stable-2.14.10`,
 `enterprise-2.19.4`.
-A *selector* is an exact release, a channel for its newest (`edge`), or `edge:3` for its newest three.
+A *selector* is an exact release, a channel for its newest (`edge`), `edge:3` for its newest three, or a version of
+the project (`2.19`), which is one edge release (mirror/linkerd/versions.py).
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ _RELEASE = re.compile(
     rf"({_CHANNEL})-({_NUMBER}\.{_NUMBER}\.{_NUMBER})(?:-([0-9A-Za-z][0-9A-Za-z.-]{{0,40}}))?", re.ASCII
 )
 _SELECTOR = re.compile(rf"({_CHANNEL})(?::([1-9][0-9]{{0,3}}))?", re.ASCII)
-_PROJECT_VERSION = re.compile(r"[0-9]+\.[0-9]+", re.ASCII)
+_PROJECT_VERSION = re.compile(rf"({_NUMBER})\.({_NUMBER})", re.ASCII)
 _NEAREST = 3
 
 
@@ -77,15 +78,32 @@ class Newest:
         return self.channel if self.count == 1 else f"{self.channel}:{self.count}"
 
 
-Selector = Release | Newest
+@dataclass(frozen=True, slots=True, order=True)
+class ProjectVersion:
+    """A version of the project."""
+
+    major: int
+    minor: int
+
+    @classmethod
+    def parse(cls, text: str) -> ProjectVersion:
+        """The version that *text* names; raises UsageError."""
+        match = _PROJECT_VERSION.fullmatch(text)
+        if match is None:
+            raise UsageError(f"{text[:100]!r} is not a version of the project: expected one as 2.19")
+        return cls(int(match[1]), int(match[2]))
+
+    def __str__(self) -> str:
+        return f"{self.major}.{self.minor}"
+
+
+Selector = Release | Newest | ProjectVersion
 
 
 def parse_selector(text: str, *, channels: Iterable[str] = ("edge", "stable")) -> Selector:
-    """What *text* asks for: a release, or the newest of one of *channels*; raises UsageError."""
+    """What *text* asks for: a release, the newest of one of *channels*, or a version; raises UsageError."""
     if _PROJECT_VERSION.fullmatch(text):
-        raise UsageError(
-            f"{text} is a version of the project, which is not supported yet: name its edge release, as edge-25.10.7"
-        )
+        return ProjectVersion.parse(text)
     if _RELEASE.fullmatch(text):
         return Release.parse(text)
     known = sorted(channels)
@@ -96,17 +114,13 @@ def parse_selector(text: str, *, channels: Iterable[str] = ("edge", "stable")) -
         raise UsageError(f"{newest[1]!r} is not a channel: there is {' and '.join(known)}")
     raise UsageError(
         f"{text[:100]!r} is not a release: expected one as edge-26.8.3, a channel as edge, "
-        "or edge:3 for its newest three"
+        "edge:3 for its newest three, or a version of the project as 2.19"
     )
 
 
-def select(selector: Selector, known: Iterable[Release]) -> tuple[Release, ...]:
-    """Those of *known* that *selector* asks for, newest first; an exact release only if it is known."""
-    match selector:
-        case Release():
-            return (selector,) if selector in set(known) else ()
-        case Newest(channel, count):
-            return tuple(sorted({each for each in known if each.channel == channel}, reverse=True)[:count])
+def select(newest: Newest, known: Iterable[Release]) -> tuple[Release, ...]:
+    """Those of *known* that *newest* asks for, newest first."""
+    return tuple(sorted({each for each in known if each.channel == newest.channel}, reverse=True)[: newest.count])
 
 
 def nearest(name: str, known: Iterable[Release]) -> tuple[Release, ...]:

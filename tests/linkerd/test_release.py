@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mirror.errors import UsageError
-from mirror.linkerd.release import Newest, Release, nearest, parse_selector, select
+from mirror.linkerd.release import Newest, ProjectVersion, Release, Selector, nearest, parse_selector, select
 
 NUMBERS = st.integers(0, 40)
 RELEASES = st.builds(
@@ -70,10 +70,11 @@ def test_every_release_is_read_back(release: Release) -> None:
         ("edge", Newest("edge")),
         ("stable", Newest("stable")),
         ("edge:3", Newest("edge", 3)),
+        ("2.19", ProjectVersion(2, 19)),
     ],
 )
-def test_a_selector_is_a_release_or_a_channel(text: str, selector: Release | Newest) -> None:
-    """The four forms."""
+def test_a_selector_is_a_release_a_channel_or_a_version(text: str, selector: Selector) -> None:
+    """The five forms."""
     assert selector == parse_selector(text)
     assert text == str(selector)
 
@@ -81,7 +82,8 @@ def test_a_selector_is_a_release_or_a_channel(text: str, selector: Release | New
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ("2.19", "version of the project"),
+        ("2.019", "is not a release"),
+        ("2.19.4", "is not a release"),
         ("nightly", "'nightly' is not a channel: there is edge and stable"),
         ("nightly:2", "'nightly' is not a channel"),
         ("edge:0", "is not a release"),
@@ -115,14 +117,6 @@ def test_a_channel_is_its_newest_releases() -> None:
     assert parsed("edge-26.8.10", "edge-26.8.2") == list(select(Newest("edge", 2), known))
     assert parsed("stable-2.14.10") == list(select(Newest("stable", 5), known))
     assert [] == list(select(Newest("enterprise"), known))
-
-
-def test_an_exact_release_is_itself_if_it_is_known() -> None:
-    """Nothing is guessed."""
-    known = parsed("edge-26.8.1")
-
-    assert known == list(select(known[0], known))
-    assert [] == list(select(Release("edge", "26.8.2"), known))
 
 
 def test_the_nearest_releases_are_those_spelt_alike() -> None:
