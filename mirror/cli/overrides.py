@@ -25,6 +25,8 @@ class _Answer:
     proof: Proof
     problems: tuple[str, ...]
     notes: tuple[str, ...]
+    missing: tuple[str, ...]
+    """A sentence for each chart that has no values, because the mirror does not hold all its images."""
 
 
 @click.command(name="overrides")
@@ -61,7 +63,7 @@ def command(
         output.print_json(_document(answer, files))
     else:
         _print(answer, files, prove=prove)
-    return 1 if answer.proof == "failed" else 0
+    return 1 if answer.proof == "failed" or answer.missing else 0
 
 
 async def _overrides(
@@ -98,6 +100,12 @@ async def _overrides(
             proof=proof,
             problems=tuple(f"{chart}: {problem}" for chart, several in problems.items() for problem in several),
             notes=clerk.notes,
+            missing=tuple(
+                f"no values for {chart}: {missing.reference} is not in the mirror; run mirror sync {release}"
+                for missing in record.missing
+                for chart in missing.charts
+                if chart in wanted_charts
+            ),
         )
 
 
@@ -133,7 +141,7 @@ def _document(answer: _Answer, files: list[str]) -> dict[str, object]:
         "files": files,
         "proof": answer.proof,
         "proof_problems": list(answer.problems),
-        "notes": list(answer.notes),
+        "notes": [*answer.notes, *answer.missing],
     }
 
 
@@ -144,5 +152,5 @@ def _print(answer: _Answer, files: list[str], *, prove: bool) -> None:
     else:
         for chart, text in sorted(answer.texts.items()):
             output.print_line(f"---\n# {chart}.yaml\n{text}" if len(answer.texts) > 1 else text.rstrip("\n"))
-    for line in (*answer.notes, *answer.problems, *([answer.proof] if prove else [])):
+    for line in (*answer.notes, *answer.missing, *answer.problems, *([answer.proof] if prove else [])):
         click.echo(output.printable(line), err=True)

@@ -1,0 +1,168 @@
+"""`mirror overrides`: values from the record alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.cli.conftest import Desk
+from tests.servers.fake import FakeRegistry
+from tests.servers.tools import require
+from tests.servers.upstream import CHARTS, RELEASE, references, two_platforms
+
+CONTROLLER, PROXY, WEB, PROMETHEUS = references()
+
+
+@pytest.fixture
+def synced(desk: Desk, fake: FakeRegistry) -> Desk:
+    """A mirror that is in step; then upstream is gone."""
+    destination = {"kind": "registry", "registry": fake.host, "prefix": "l5d", "pull_registry": "pull.example.com/l5d"}
+    desk.configure(destinations={"production": destination})
+    assert 0 == desk.run("sync", RELEASE).code
+    desk.configure(
+        destinations={"production": destination},
+        channels={"edge": {"chart_repository": "http://127.0.0.1:1/edge"}},
+        registries={host: {"endpoint": "http://127.0.0.1:1"} for host in ("ghcr.io", "docker.io")},
+    )
+    return desk
+
+
+def test_from_the_record_alone(synced: Desk) -> None:
+    """The bytes that sync wrote."""
+    said = synced.run("overrides", RELEASE, "-o", "json")
+
+    assert 0 == said.code
+    written = {file.stem: file.read_text() for file in (synced.directory / "overrides").rglob("*.yaml")}
+    assert set(CHARTS) == set(written)
+    assert written == said.document["charts"]
+
+
+def test_to_stdout(synced: Desk) -> None:
+    """YAML, a document a chart; one chart alone is what Helm takes."""
+    everything = synced.run("overrides", RELEASE)
+    one = synced.run("overrides", RELEASE, "--chart", "linkerd-viz")
+
+    assert 3 == len(list(yaml.safe_load_all(everything.out)))
+    digest = synced.upstream.images[WEB].digest
+    web = yaml.safe_load(one.out)["web"]["image"]
+    assert {"registry": "pull.example.com/l5d", "name": "web", "tag": f"{RELEASE}@{digest}"} == web
+
+
+@pytest.mark.parametrize(("pin", "is_pinned"), [("tag", False), ("digest", True)])
+def test_pin(synced: Desk, pin: str, *, is_pinned: bool) -> None:
+    """Digests, or tags alone."""
+    said = synced.run("overrides", RELEASE, "--pin", pin, "--chart", "linkerd-viz")
+
+    values = yaml.safe_load(said.out)
+    assert is_pinned == ("@sha256:" in values["web"]["image"]["tag"])
+    assert is_pinned == ("@sha256:" in values["prometheus"]["image"]["tag"])
+
+
+def test_into_a_directory(synced: Desk) -> None:
+    """DIR/CHART.yaml; a second run changes neither bytes nor times."""
+    first = synced.run("overrides", RELEASE, "-d", "values")
+    files = [Path("values") / f"{chart}.yaml" for chart in CHARTS]
+    before = [(file.read_bytes(), file.stat()) for file in files]
+    second = synced.run("overrides", RELEASE, "-d", "values")
+
+    assert (0, 0) == (first.code, second.code)
+    assert list(map(str, files)) == first.out.splitlines()
+    assert before == [(file.read_bytes(), file.stat()) for file in files]
+    assert sorted(files) == sorted(Path("values").iterdir())
+
+
+def test_a_tag_that_changed(synced: Desk, fake: FakeRegistry) -> None:
+    """Refused: a record is a claim, and the mirror's tags say otherwise."""
+    other = two_platforms("somebody else's")
+    fake.add("l5d/web", other, RELEASE)
+    said = synced.run("overrides", RELEASE, "-d", "values")
+
+    assert 3 == said.code
+    [sentence] = said.sentences
+    assert f"{fake.host}/l5d/web:{RELEASE} names {other.digest}" in sentence
+    assert "mirror sync" in sentence
+    assert not Path("values").exists()
+
+
+def test_no_record(desk: Desk, fake: FakeRegistry) -> None:
+    """Exit code 2, and what to do."""
+    said = desk.run("overrides", RELEASE, "--to", f"{fake.host}/l5d")
+
+    assert 2 == said.code
+    assert [f"{fake.host}/l5d has no record of {RELEASE}: run `mirror sync {RELEASE}` first"] == said.sentences
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        (["--chart", "linkerd-vizz"], "linkerd-vizz"),
+        (["--to", "oci:out"], "pull_registry"),
+        (["--to", "nonsense"], "'nonsense'"),
+        (["--prove"], "Helm"),
+    ],
+)
+def test_wrong_input(synced: Desk, arguments: list[str], word: str) -> None:
+    """Exit code 2, one sentence; JSON says the same."""
+    said = synced.run("overrides", RELEASE, *arguments)
+    as_json = synced.run("overrides", RELEASE, *arguments, "-o", "json")
+
+    assert (2, 2) == (said.code, as_json.code)
+    [sentence] = said.sentences
+    assert word in sentence
+    assert [sentence] == as_json.document["error"]["messages"]
+
+
+def test_several_destinations(synced: Desk, fake: FakeRegistry) -> None:
+    """One has to be chosen."""
+    destination = {"kind": "registry", "registry": fake.host, "prefix": "l5d"}
+    synced.configure(destinations={"one": destination, "two": destination})
+    said = synced.run("overrides", RELEASE)
+
+    assert 2 == said.code
+    assert "one, two" in said.sentences[0]
+
+
+def test_a_chart_whose_image_is_missing(desk: Desk, fake: FakeRegistry) -> None:
+    """It has no values, and that is said."""
+    desk.upstream.remove(WEB)
+    desk.run("sync", RELEASE, "--to", f"{fake.host}/l5d")
+    said = desk.run("overrides", RELEASE, "--to", f"{fake.host}/l5d")
+    named = desk.run("overrides", RELEASE, "--to", f"{fake.host}/l5d", "--chart", "linkerd-viz")
+
+    assert 2 == len(list(yaml.safe_load_all(said.out)))
+    assert "linkerd-viz" in said.err
+    assert WEB in said.err
+    assert 0 != said.code
+    assert 0 != named.code
+
+
+def test_a_directory_that_is_a_file(synced: Desk) -> None:
+    """Exit code 1, the path named."""
+    Path("values").write_text("")
+    said = synced.run("overrides", RELEASE, "-d", "values")
+
+    assert 1 == said.code
+    assert "values/" in said.sentences[0]
+
+
+def test_proven(desk: Desk, fake: FakeRegistry, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With Helm on PATH; the charts are read again for it."""
+    monkeypatch.undo()
+    helm = require("helm")
+    monkeypatch.chdir(desk.directory)
+    monkeypatch.setenv("PATH", str(Path(helm).parent))
+    assert 0 == desk.run("sync", RELEASE, "--to", f"{fake.host}/l5d").code
+    said = desk.run("overrides", RELEASE, "--to", f"{fake.host}/l5d", "--prove", "-o", "json")
+
+    assert 0 == said.code
+    assert ("proven", []) == (said.document["proof"], said.document["proof_problems"])
+
+
+def test_prometheus_is_there(synced: Desk) -> None:
+    """Third parties are pointed at the mirror too."""
+    values = yaml.safe_load(synced.run("overrides", RELEASE, "--chart", "linkerd-viz").out)
+
+    assert "pull.example.com/l5d" == values["prometheus"]["image"]["registry"]
+    assert str(synced.upstream.images[PROMETHEUS].digest) in values["prometheus"]["image"]["tag"]
