@@ -23,7 +23,7 @@ import structlog
 
 from mirror import record as records
 from mirror.destinations.generic import Mirror
-from mirror.errors import LayoutError, MirrorError, UsageError
+from mirror.errors import MirrorError, UsageError
 from mirror.linkerd.chart import Chart, ChartFacts
 from mirror.linkerd.images import Image, release_images
 from mirror.linkerd.release import Release, Selector
@@ -98,7 +98,7 @@ def _file_hash(path: Path) -> str:
     try:
         return hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError as exc:
-        raise LayoutError(f"the values file {path} cannot be read: {exc.strerror}") from exc
+        raise UsageError(f"overrides.values: {path} cannot be read: {exc.strerror}") from exc
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +181,8 @@ class Surveyor:
     async def _read_record(self, mirror: Mirror, release: Release) -> Record | MirrorError | None:
         try:
             return await records.read(mirror.records, str(release))
+        except UsageError:
+            raise
         except MirrorError as exc:
             return exc
 
@@ -201,7 +203,7 @@ class Surveyor:
             reference = references[image.reference]
             recorded = plan.before.image(image.reference) if plan.before else None
             known = recorded.digests if recorded and plan.before and plan.before.asked == asked else None
-            async with asyncio.TaskGroup() as group:  # neither raises: not knowing is an answer
+            async with asyncio.TaskGroup() as group:
                 there = group.create_task(self._seen_upstream(reference, known))
                 here = group.create_task(self._seen_at(plan.mirror, places[reference]))
             action = decide(
@@ -229,6 +231,8 @@ class Surveyor:
     async def _ask_upstream(self, reference: Reference) -> Digest | Gone | Unknown:
         try:
             return await self.source(reference.repository).head(reference.version) or Gone()
+        except UsageError:  # a password_file that cannot be read
+            raise
         except MirrorError as exc:
             return Unknown(str(exc))
 
