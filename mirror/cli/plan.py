@@ -70,5 +70,7 @@ def _print(report: PlanReport) -> None:
         if any(row[0] == action for row in rows)
     )
     kept = sum(row[0] == "keep" for row in rows)
+    if not rows and report.problems:
+        return
     send = f"; {output.human_size(report.size)} to send" if report.size else ""
     output.print_line(f"{counts}, {kept} in step{send}" if counts else f"in step: {kept} images")

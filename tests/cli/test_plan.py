@@ -1,0 +1,101 @@
+"""`mirror plan`: what a sync would do, and nothing done."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.cli.conftest import Desk
+from tests.servers.upstream import NEXT, RELEASE, THIRD_PARTY, references, two_platforms
+
+WEB = references()[2]
+
+
+def test_a_table(desk: Desk) -> None:
+    """Exit code 4; actions, bytes, a summary; no directory is made."""
+    said = desk.run("plan", RELEASE, "--to", "oci:out")
+
+    assert 4 == said.code
+    assert ["ACTION", "TARGET", "DIGEST", "BYTES", "REASON"] == said.out.splitlines()[0].split()
+    assert "4 to copy, 0 in step" in said.out
+    assert "to send" in said.out
+    assert not (desk.directory / "out").exists()
+
+
+def test_json(desk: Desk) -> None:
+    """The contract's keys; the sum counts what images share once."""
+    said = desk.run("plan", RELEASE, "--to", "oci:out", "-o", "json")
+
+    assert 4 == said.code
+    actions = said.document["actions"]
+    keys = {"destination", "release", "reference", "target", "action", "digest", "bytes", "reason"}
+    assert all(keys <= action.keys() for action in actions)
+    assert references() == sorted(action["reference"] for action in actions)
+    assert 0 < said.document["bytes"] < sum(action["bytes"] for action in actions)
+
+
+def test_it_is_what_a_sync_sends(desk: Desk) -> None:
+    """To the byte."""
+    planned = desk.run("plan", "--to", "oci:out", "-o", "json").document
+    done = desk.run("sync", "--to", "oci:out", "-o", "json").document
+
+    assert planned["bytes"] == sum(image["bytes"] for image in done["releases"][0]["images"])
+    assert {action["reference"]: action["digest"] for action in planned["actions"]} == {
+        image["reference"]: image["digest"] for image in done["releases"][0]["images"]
+    }
+
+
+def test_in_step(desk: Desk) -> None:
+    """Exit code 0, and one line."""
+    desk.run("sync", "--to", "oci:out")
+    said = desk.run("plan", "--to", "oci:out")
+
+    assert 0 == said.code
+    assert "in step: 4 images" in said.out
+
+
+def test_an_upgrade(desk: Desk) -> None:
+    """What is there already is adopted, and says why."""
+    desk.run("sync", "--to", "oci:out")
+    desk.upstream.publish(NEXT)
+    said = desk.run("plan", NEXT, "--to", "oci:out", "-o", "json")
+
+    actions = {action["reference"]: action for action in said.document["actions"]}
+    assert ("adopt", 0) == (actions[THIRD_PARTY]["action"], actions[THIRD_PARTY]["bytes"])
+    assert "not recorded" in actions[THIRD_PARTY]["reason"]
+
+
+def test_a_refusal(desk: Desk) -> None:
+    """Exit code 3, with the reason."""
+    desk.run("sync", "--to", "oci:out")
+    desk.upstream.put(WEB, two_platforms("moved"))
+    said = desk.run("plan", "--to", "oci:out")
+
+    assert 3 == said.code
+    assert "a released tag moved upstream" in said.out
+    assert "1 to refuse, 3 in step" in said.out
+
+
+@pytest.mark.parametrize("arguments", [["edge-26.8.11"], ["--to", "nonsense"], ["nightly"]])
+def test_wrong_input(desk: Desk, arguments: list[str]) -> None:
+    """One sentence, exit code 2."""
+    said = desk.run("plan", *arguments)
+
+    assert 2 == said.code
+    assert 1 == len(said.sentences)
+
+
+def test_a_destination_out_of_reach(desk: Desk) -> None:
+    """Exit code 1; JSON has the problem."""
+    said = desk.run("plan", "--to", "127.0.0.1:1/l5d", "-o", "json")
+
+    assert 1 == said.code
+    assert [] == said.document["actions"]
+    assert "127.0.0.1:1" in said.document["problems"][0]
+
+
+def test_nothing_can_be_planned(desk: Desk) -> None:
+    """It is not called in step."""
+    said = desk.run("plan", "--to", "127.0.0.1:1/l5d")
+
+    assert "127.0.0.1:1" in said.out
+    assert "in step" not in said.out
