@@ -14,7 +14,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from urllib.parse import quote, urlencode, urljoin, urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 import structlog
 
@@ -29,8 +29,9 @@ from mirror.oci.manifest import Manifest
 _PAGES_MAX = 1000
 _TAGS_PER_PAGE = 1000  # the most that ECR takes (google/go-containerregistry#1091)
 _REFERRERS_MAX = 1000
-_LINK = re.compile(r'<([^>]*)>\s*((?:;\s*[^\s;,=]+\s*(?:=\s*(?:"[^"]*"|[^\s;,"]*))?\s*)*)')
-_REL_NEXT = re.compile(r';\s*rel\s*=\s*"?(?:[^";]*\s)?next(?:\s[^";]*)?"?', re.IGNORECASE)
+_WARNINGS_MAX = 100
+_LINK = re.compile(r'<([^<>]*)>\s*((?:;\s*[^\s;,=]+\s*(?:=\s*(?:"[^"]*"|[^\s;,"]*))?\s*)*)')
+_REL = re.compile(r';\s*rel\s*=\s*"?([^";]*)', re.IGNORECASE)
 
 log = structlog.get_logger()
 
@@ -38,7 +39,7 @@ log = structlog.get_logger()
 def next_link(header: str) -> str | None:
     """The target of the first rel="next" in a Link header (RFC 8288 §3)."""
     for target, parameters in _LINK.findall(header[:8192]):
-        if _REL_NEXT.search(parameters):
+        if (rel := _REL.search(parameters)) and "next" in rel[1].lower().split():
             return str(target)
     return None
 
@@ -54,6 +55,7 @@ class Registry:
     auth: Authenticator
     lacks_referrers_api: bool = field(default=False, init=False)
     """Known, once seen: the API is not asked again (project-zot/zot#1801)."""
+    _warnings: set[str] = field(default_factory=set, init=False)
 
     def repository(self, path: str) -> RegistryRepository:
         """The repository at *path*; nothing is asked yet."""
@@ -82,8 +84,7 @@ class Registry:
             sent = await self.auth.authorization(scope)
             authorized = {**(headers or {}), **({"Authorization": sent} if sent else {})}
             answer = await self.transport.send(method, url, headers=authorized, body=body, bound=bound, follow=follow)
-            if warning := answer.headers.get("warning"):  # distribution-spec v1.1 #warnings: never acted on
-                log.warning("registry.warned", host=self.host, warning=warning[:500])
+            self._warn(answer.headers.get("warning", "")[:500])
             if answer.status not in (401, 403):
                 return answer
             tokens |= {sent} if sent else set()
@@ -91,6 +92,11 @@ class Registry:
             if not await self.auth.is_worth_retrying(answer, sent, scope, where=where, has_renewed=has_renewed):
                 break
         raise refusal(answer, where=where, asked=method)
+
+    def _warn(self, warning: str) -> None:  # distribution-spec v1.1 #warnings: logged once, never acted on
+        if warning and warning not in self._warnings and len(self._warnings) < _WARNINGS_MAX:
+            self._warnings.add(warning)
+            log.warning("registry.warned", host=self.host, warning=warning)
 
 
 def refusal(answer: Answer, *, where: str, asked: str) -> RegistryError:
@@ -120,9 +126,10 @@ def _error_codes(body: bytes) -> tuple[tuple[str, ...], str]:
         errors = json.loads(body)["errors"]
         codes = tuple(str(error.get("code", "")) for error in errors)
         words = "; ".join(" ".join(filter(None, (str(e.get("code", "")), str(e.get("message", ""))))) for e in errors)
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return (), ""
-    return codes, " ".join(words.split())[:500]
+    # a terminal may show it: no line breaks, no escapes
+    return codes, "".join(filter(str.isprintable, " ".join(words.split())))[:500]
 
 
 def _stated_digest(answer: Answer, *, where: str) -> Digest | None:
@@ -216,7 +223,7 @@ class RegistryRepository:
                 raise refusal(answer, where=where, asked="GET")
             try:
                 found.update(map(str, json.loads(answer.body).get("tags") or ()))
-            except (ValueError, AttributeError, TypeError) as exc:
+            except (ValueError, AttributeError, TypeError, RecursionError) as exc:
                 raise RegistryError(f"{where}: the list of tags cannot be read") from exc
             link = next_link(answer.headers.get("link", ""))
             if link is None:
@@ -293,7 +300,7 @@ class RegistryRepository:
         )
 
     def _next_page(self, url: str, link: str, where: str) -> str:
-        following = urljoin(url, link)
+        following = checked_target(url, link, what="a next page")
         if origin(following) != origin(url):
             raise RegistryError(f"{where}: the next page is at another host ({urlsplit(following).netloc}): refused")
         return following
