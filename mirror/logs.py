@@ -63,7 +63,8 @@ def configure(log_format: Format, level: str) -> None:
         logger_factory=_Stderr,
         cache_logger_on_first_use=False,
     )
-    for name in ("httpx", "httpcore"):
+    # pydantic_settings would tell the passwords that it merges, if PYDANTIC_SETTINGS_DEBUG asked it to
+    for name in ("httpx", "httpcore", "pydantic_settings"):
         logging.getLogger(name).setLevel(logging.WARNING)
 
 

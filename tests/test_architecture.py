@@ -55,11 +55,12 @@ OWNERS = {
     "httpx": "http",
     "pydantic": "settings",
     "pydantic_core": "settings",  # it comes with pydantic, whose documentation imports it so
+    "pydantic_settings": "settings",
     "rich": "cli",
     "structlog": "",  # everywhere but where it is pure: a logger is asked for where it is used; logs.py sets it up
     "yaml": "linkerd",
 }
-DISTRIBUTIONS = {"yaml": "pyyaml", "pydantic_core": "pydantic"}
+DISTRIBUTIONS = {"yaml": "pyyaml", "pydantic_core": "pydantic", "pydantic_settings": "pydantic-settings"}
 
 PURE = frozenset(
     {

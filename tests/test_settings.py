@@ -14,7 +14,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mirror.durations import format_duration, parse_duration
 from mirror.errors import SettingsError
+from mirror.logs import configure
 from mirror.oci.content import Digest, Platform
 from mirror.oci.reference import Reference, Repository
 from mirror.settings import (
@@ -26,9 +28,7 @@ from mirror.settings import (
     Registry,
     RegistryDestination,
     Settings,
-    format_duration,
     load,
-    parse_duration,
     schema,
 )
 
@@ -165,6 +165,7 @@ class TestFile:
     ("text", "sentence"),
     [
         pytest.param('pin = "tag"', "unknown key pin; did you mean overrides.pin?", id="key elsewhere"),
+        pytest.param('Charts = "all"', "unknown key Charts; did you mean charts?", id="upper case"),
         pytest.param(
             '[policy]\nsignature = "off"', "unknown key policy.signature; did you mean policy.signatures?", id="typo"
         ),
@@ -423,6 +424,11 @@ class TestEnvironment:
         ("name", "value", "sentence"),
         [
             ("MIRROR_OVERRIDES__PIN", "x", 'MIRROR_OVERRIDES__PIN: overrides.pin is "x": expected "digest" or "tag"'),
+            (
+                "MIRROR_DESTINATIONS__A__KIND",
+                "layout",
+                "MIRROR_DESTINATIONS__A__KIND: destinations.a.directory is missing",
+            ),
             ("MIRROR_REGISTRIES", "{", "MIRROR_REGISTRIES: this is not JSON: "),
             ("MIRROR_REGISTRIES", "[]", "MIRROR_REGISTRIES: expected a JSON object"),
             (
@@ -438,6 +444,51 @@ class TestEnvironment:
 
         assert line.startswith(sentence)
         assert "hunter2" not in line
+
+    def test_what_is_wrong_in_the_file_is_told(self) -> None:
+        """A key from the environment does not stand in for a table that is none."""
+        (line,) = problems('policy = "off"', {"MIRROR_POLICY__MOVED_TAGS": "follow"})
+
+        assert 'mirror.toml: policy is "off": expected a table' == line
+
+    def test_each_variable_is_a_source_of_its_own(self) -> None:
+        """Of one entry, a value each from the file, a table and a key; an empty table sets nothing."""
+        keys = {
+            key.key.rpartition(".")[2]: (key.value, key.source)
+            for key in loaded(
+                '[registries."a.b"]\nusername = "file"\nmax_connections = 1\nca_file = "file"',
+                {
+                    "MIRROR_REGISTRIES": '{"a.b": {"max_connections": 2, "ca_file": "table", "password": "x"}}',
+                    "MIRROR_REGISTRIES__A_B__CA_FILE": "key",
+                    "MIRROR_CHANNELS": "{}",
+                },
+            ).describe()
+            if "a.b" in key.key or key.key == "channels.edge.chart_repository"
+        }
+
+        assert ("file", "mirror.toml") == keys["username"]
+        assert (2, "MIRROR_REGISTRIES") == keys["max_connections"]
+        assert ("key", "MIRROR_REGISTRIES__A_B__CA_FILE") == keys["ca_file"]
+        assert ("https://helm.linkerd.io/edge", "default") == keys["chart_repository"]
+
+    def test_the_environment_of_the_process_is_not_read(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Nor is a .env file: what holds is what is handed over, however settings are made."""
+        names = ["CHARTS", "releases", "POLICY", "MIRROR_CHARTS", "MIRROR_POLICY__MOVED_TAGS", "MIRROR_CONFIG"]
+        for name in names:
+            monkeypatch.setenv(name, "nonsense")
+        Path(".env").write_text("".join(f"{name}=nonsense\n" for name in names))
+
+        assert ("all", ("edge",), Policy()) == (Settings().charts, Settings().releases, Settings().policy)
+        assert Settings() == Settings.model_validate({}) == load(None, {}).settings == loaded("").settings
+
+    def test_secrets_stay_out_of_logs(self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+        """Even where pydantic-settings is told to log what it merges."""
+        configure("json", "debug")
+        monkeypatch.setenv("PYDANTIC_SETTINGS_DEBUG", "1")
+        caplog.set_level("DEBUG")
+        load(None, {"MIRROR_REGISTRIES": '{"ghcr.io": {"username": "me", "password": "hunter2"}}'})
+
+        assert "hunter2" not in caplog.text
 
 
 class TestRegistries:

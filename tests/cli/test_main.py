@@ -15,7 +15,7 @@ import pytest
 
 from mirror.cli.main import COMMANDS, run
 
-HEAVY = ("boto3", "httpx", "pydantic", "rich", "sigstore", "structlog", "yaml")
+HEAVY = ("boto3", "httpx", "pydantic", "pydantic_settings", "rich", "sigstore", "structlog", "yaml")
 
 
 @pytest.fixture(autouse=True)

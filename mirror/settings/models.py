@@ -1,0 +1,396 @@
+"""What may be configured: every table and key, its type, its default.
+
+A model is a table of the file. What cannot be checked key by key is checked by the table that has both keys. A key is
+here only if something reads it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    SecretStr,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
+from pydantic.json_schema import SkipJsonSchema
+from pydantic_core import PydanticCustomError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from mirror.durations import format_duration, parse_duration
+from mirror.errors import BadReference, SettingsError
+from mirror.oci.content import Digest, Platform
+from mirror.oci.reference import Reference, Repository
+
+CHANNELS = {
+    "edge": {"chart_repository": "https://helm.linkerd.io/edge"},
+    "stable": {"chart_repository": "https://helm.linkerd.io/stable"},
+}
+"""Those that are there without being configured."""
+REGISTRIES = {
+    "cr.l5d.io": {"alias": "ghcr.io"},
+    "gcr.io/google_containers": {"alias": "registry.k8s.io"},  # gcr.io fails for it since February 2026
+    "docker.io": {"endpoint": "https://registry-1.docker.io"},
+}
+"""Those that are there without being configured."""
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+_ALIASES_MAX = 8  # applied one after the other; more is a loop
+
+
+def _duration(value: object) -> timedelta:
+    if not isinstance(value, str):
+        raise ValueError('expected a duration such as "6h"')  # noqa: TRY004  pydantic collects ValueErrors
+    return parse_duration(value)
+
+
+def _names(value: object) -> tuple[str, ...] | Literal["all"]:
+    if value == "all":
+        return "all"
+    if not isinstance(value, list | tuple) or not value or not all(isinstance(name, str) and name for name in value):
+        raise ValueError('expected "all" or a list of names')
+    return tuple(value)
+
+
+def _platforms(value: object) -> tuple[Platform, ...] | Literal["all"]:
+    try:
+        names = _names(value)
+        return "all" if names == "all" else tuple(Platform.parse(name) for name in names)
+    except BadReference as exc:
+        raise ValueError(str(exc)) from exc
+    except ValueError as exc:
+        raise ValueError('expected "all" or a list such as ["linux/amd64", "linux/arm64"]') from exc
+
+
+def _accepted(value: object) -> Mapping[Reference, Digest]:
+    if not isinstance(value, Mapping):
+        raise ValueError('expected a table of "REFERENCE" = "sha256:…"')  # noqa: TRY004
+    try:
+        accepted = {Reference.parse(str(key)): Digest.parse(str(digest)) for key, digest in value.items()}
+    except BadReference as exc:
+        raise ValueError(str(exc)) from exc
+    if pinned := next((reference for reference in accepted if reference.digest), None):
+        raise ValueError(f'"{pinned}" already names a digest: write REPOSITORY:TAG = "sha256:…"')
+    return accepted
+
+
+def _url(value: object) -> str:
+    """An http or https URL without credentials, query or fragment, and no `/` at its end."""
+    if not isinstance(value, str):
+        raise ValueError("expected a URL")  # noqa: TRY004
+    try:
+        parts = urlsplit(value)
+        host, _ = parts.hostname, parts.port
+    except ValueError as exc:
+        raise ValueError("expected a URL such as https://registry.example.com") from exc
+    if parts.username is not None or parts.password is not None:
+        raise ValueError("a URL holds no credentials here: use username and password_file")
+    if parts.scheme not in ("http", "https") or not host or parts.query or parts.fragment:
+        raise ValueError("expected a URL that starts with https:// or http://, without query or fragment")
+    return value.rstrip("/")
+
+
+def _endpoint(value: object) -> str:
+    if value == "":
+        return ""
+    url = _url(value)
+    if urlsplit(url).path:
+        raise ValueError("expected SCHEME://HOST[:PORT] alone: a path goes into `alias` or `prefix`")
+    return url
+
+
+def _host(text: str) -> str:
+    if "://" in text:
+        raise ValueError('expected HOST[:PORT]: the scheme goes into registries."HOST".endpoint')
+    try:
+        return Repository(text, "x").host
+    except BadReference as exc:
+        hint = ": the path goes into `prefix`" if "/" in text else ""
+        raise ValueError(f"expected HOST[:PORT]{hint}") from exc
+
+
+def _host_or_prefix(text: str) -> str:
+    """`HOST` or `HOST/PREFIX`."""
+    host, slash, path = text.partition("/")
+    try:
+        Repository(host, path if slash else "x")
+    except BadReference as exc:
+        raise ValueError("expected HOST or HOST/PREFIX") from exc
+    return text
+
+
+def _pull_registry(text: str) -> str:
+    return _host_or_prefix(text) if text else ""
+
+
+def _prefix(text: str) -> str:
+    try:
+        return text and Repository("localhost", text).path
+    except BadReference as exc:
+        raise ValueError("expected a repository path such as linkerd or team/linkerd") from exc
+
+
+def _optional_path(value: object) -> object:
+    return None if value == "" else value
+
+
+def _path_text(value: Path | None) -> str:
+    return "" if value is None else str(value)
+
+
+Names = Annotated[
+    tuple[str, ...] | Literal["all"],
+    PlainValidator(_names),
+    WithJsonSchema({"anyOf": [{"const": "all"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]}),
+]
+Platforms = Annotated[
+    tuple[Platform, ...] | Literal["all"],
+    PlainValidator(_platforms),
+    PlainSerializer(lambda value: value if value == "all" else [str(platform) for platform in value]),
+    WithJsonSchema({"anyOf": [{"const": "all"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]}),
+]
+Duration = Annotated[
+    timedelta,
+    PlainValidator(_duration),
+    PlainSerializer(format_duration),
+    WithJsonSchema({"type": "string", "pattern": r"^(0|(\d+(\.\d*)?(h|m|s|ms|us|µs|ns))+)$"}),
+]
+Accepted = Annotated[
+    Mapping[Reference, Digest],
+    PlainValidator(_accepted),
+    PlainSerializer(lambda value: {str(key): str(digest) for key, digest in value.items()}),
+    WithJsonSchema({"type": "object", "additionalProperties": {"type": "string", "pattern": "^sha(256|512):"}}),
+]
+Url = Annotated[str, PlainValidator(_url), WithJsonSchema({"type": "string", "pattern": "^https?://"})]
+Endpoint = Annotated[str, PlainValidator(_endpoint), WithJsonSchema({"type": "string", "pattern": "^(https?://.*)?$"})]
+OptionalPath = Annotated[
+    Path | None,
+    BeforeValidator(_optional_path),
+    PlainSerializer(_path_text),
+    WithJsonSchema({"type": "string"}),
+]
+Text = Annotated[str, Field(min_length=1)]
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=False, hide_input_in_errors=True)
+
+
+class Channel(_Table):
+    """A line of releases, and the chart repository that lists them."""
+
+    chart_repository: Url
+
+
+class Registry(_Table):
+    """How one host is reached, or what stands for it."""
+
+    alias: str = ""
+    """HOST or HOST/PREFIX that is used instead; alone in its table."""
+    endpoint: Endpoint = ""
+    """SCHEME://HOST[:PORT] where the host is reached; empty: https:// and the host itself."""
+    username: str = ""
+    password: SkipJsonSchema[SecretStr | None] = None
+    """From the environment only."""
+    password_file: OptionalPath = None
+    ca_file: OptionalPath = None
+    max_connections: Annotated[int, Field(ge=1, le=256)] = 16
+
+    @field_validator("alias")
+    @classmethod
+    def _check_alias(cls, alias: str) -> str:
+        return _host_or_prefix(alias) if alias else ""
+
+    @model_validator(mode="after")
+    def _check_together(self) -> Self:
+        if self.alias and self.model_fields_set - {"alias"}:
+            others = ", ".join(sorted(self.model_fields_set - {"alias"}))
+            raise PydanticCustomError("entry", f"alias stands alone: move {others} to the table of {self.alias}")
+        has_password = self.password is not None or self.password_file is not None
+        if self.username and not has_password:
+            raise PydanticCustomError("entry", "username is set but neither password_file nor a password is")
+        if has_password and not self.username:
+            raise PydanticCustomError("entry", "a password is set but username is not")
+        return self
+
+    def credential(self) -> tuple[str, SecretStr] | None:
+        """Username and password, the file read anew at each call since it may be rotated; None if there is neither.
+
+        Raises SettingsError if the file cannot be read or is empty.
+        """
+        if self.password is not None:
+            return self.username, self.password
+        if self.password_file is None:
+            return None
+        try:
+            password = self.password_file.read_text().rstrip("\r\n")
+        except (OSError, UnicodeDecodeError) as exc:
+            reason = exc.strerror if isinstance(exc, OSError) else "it is not text"
+            raise SettingsError(f"password_file {self.password_file} cannot be read: {reason}") from exc
+        if not password:
+            raise SettingsError(f"password_file {self.password_file} is empty")
+        return self.username, SecretStr(password)
+
+
+class RegistryDestination(_Table):
+    """A registry that is written to."""
+
+    kind: Literal["registry"]
+    registry: str
+    prefix: str = ""
+    paths: Literal["flat", "upstream"] = "flat"
+    pull_registry: str = ""
+    """HOST[/PREFIX] that the cluster pulls by, in place of REGISTRY/PREFIX."""
+
+    _check_registry = field_validator("registry")(staticmethod(_host))
+    _check_prefix = field_validator("prefix")(staticmethod(_prefix))
+    _check_pull_registry = field_validator("pull_registry")(staticmethod(_pull_registry))
+
+
+class LayoutDestination(_Table):
+    """An OCI image layout on disk."""
+
+    kind: Literal["layout"]
+    directory: Path
+    paths: Literal["flat", "upstream"] = "flat"
+    pull_registry: str = ""
+    """HOST[/PREFIX] that the cluster pulls by; without it there are no overrides."""
+
+    _check_pull_registry = field_validator("pull_registry")(staticmethod(_pull_registry))
+
+
+Destination = Annotated[RegistryDestination | LayoutDestination, Field(discriminator="kind")]
+
+
+class Policy(_Table):
+    """What is let in."""
+
+    signatures: Literal["off"] = "off"
+    moved_tags: Literal["refuse", "follow"] = "refuse"
+    referrers: Literal["require", "best-effort", "off"] = "best-effort"
+    accept: Accepted = Field(default_factory=dict)
+    """What a human has settled: the digest that a reference is brought to."""
+
+
+class Overrides(_Table):
+    """The Helm values that are written."""
+
+    directory: Path = Path("overrides")
+    pin: Literal["digest", "tag"] = "digest"
+    image_pull_secrets: tuple[Text, ...] = ()
+    values: Mapping[str, tuple[Path, ...]] = Field(default_factory=dict)
+    """By chart: the operator's own values files, which the proof renders with."""
+
+
+class Settings(BaseSettings):
+    """Everything that is configured; the defaults are a configuration of their own."""
+
+    model_config = SettingsConfigDict(
+        frozen=True, extra="forbid", validate_default=False, hide_input_in_errors=True, case_sensitive=True
+    )
+
+    releases: tuple[Text, ...] = ("edge",)
+    """What `sync` without an argument brings in step: releases, channels, `edge:3`, versions."""
+    charts: Names = "all"
+    platforms: Platforms = "all"
+    exclude: tuple[Text, ...] = ()
+    """Releases that a channel never takes."""
+    min_age: Duration = timedelta()
+    """A channel takes a release only when it is this old."""
+    channels: Mapping[str, Channel] = Field(default_factory=dict, validate_default=True)
+    registries: Mapping[str, Registry] = Field(default_factory=dict, validate_default=True)
+    destinations: Mapping[str, Destination] = Field(default_factory=dict)
+    policy: Policy = Policy()
+    overrides: Overrides = Overrides()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003
+        init_settings: PydanticBaseSettingsSource,
+        *_: object,
+        **__: object,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """What is handed over and nothing else: the environment of the process is not looked at here.
+
+        `load` hands over layers of its own (mirror.settings.layers).
+        """
+        return (init_settings,)
+
+    @field_validator("channels", mode="before")
+    @classmethod
+    def _add_channels(cls, value: object) -> object:
+        return {**CHANNELS, **value} if isinstance(value, Mapping) else value
+
+    @field_validator("registries", mode="before")
+    @classmethod
+    def _add_registries(cls, value: object) -> object:
+        """The built-in entries, below the operator's; a built-in alias gives way to an entry that has other keys."""
+        if not isinstance(value, Mapping):
+            return value
+        merged: dict[str, object] = dict(REGISTRIES) | dict(value)
+        own = value.get("docker.io")
+        if isinstance(own, Mapping) and not own.get("alias"):
+            merged["docker.io"] = REGISTRIES["docker.io"] | dict(own)
+        return merged
+
+    @field_validator("registries")
+    @classmethod
+    def _check_registries(cls, registries: Mapping[str, Registry]) -> Mapping[str, Registry]:
+        aliases = {name: registry.alias for name, registry in registries.items() if registry.alias}
+        for name, registry in registries.items():
+            try:
+                _host_or_prefix(name) if registry.alias else _host(name)
+                resolve_alias(f"{name}/x", aliases)
+            except ValueError as exc:
+                raise PydanticCustomError("entry", f"{json.dumps(name)}: {exc}") from exc
+        return registries
+
+    @field_validator("channels", "destinations")
+    @classmethod
+    def _check_names(cls, entries: Mapping[str, object]) -> Mapping[str, object]:
+        # They become folders (DIRECTORY/DESTINATION/RELEASE) and words of the command line.
+        if bad := next((name for name in entries if not _NAME.fullmatch(name)), None):
+            raise PydanticCustomError("entry", f"{json.dumps(bad)} is not a name: letters, digits, . _ and - make one")
+        return entries
+
+    def resolve(self, repository: Repository) -> Repository:
+        """*repository* where it really is: aliases applied, the longest match first, until none matches."""
+        return Repository.parse(resolve_alias(str(repository), self._aliases))
+
+    def registry(self, host: str) -> Registry:
+        """What is configured for *host* (after aliases), its endpoint filled in."""
+        registry = self.registries.get(host, Registry())
+        return registry if registry.endpoint else registry.model_copy(update={"endpoint": f"https://{host}"})
+
+    @property
+    def _aliases(self) -> Mapping[str, str]:
+        return {name: registry.alias for name, registry in self.registries.items() if registry.alias}
+
+
+def resolve_alias(name: str, aliases: Mapping[str, str]) -> str:
+    """`HOST/PATH` after *aliases*, keyed by `HOST` or `HOST/PREFIX`; raises ValueError for a loop."""
+    resolved = name
+    for _ in range(_ALIASES_MAX):
+        prefix = max((key for key in aliases if f"{resolved}/".startswith(f"{key}/")), key=len, default=None)
+        if prefix is None:
+            return resolved
+        resolved = aliases[prefix] + resolved[len(prefix) :]
+    raise ValueError("the aliases form a loop")
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema of the file."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Settings.model_json_schema()}
