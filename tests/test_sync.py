@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -14,7 +15,7 @@ import pytest
 from mirror.oci.content import Digest
 from mirror.oci.layout import Layout
 from mirror.settings import Settings
-from tests.content import Image, artifact, attestation_of, attested, image, index
+from tests.content import Image, artifact, attestation_of, attested, blob, image, index
 from tests.runs import asked, only, outcomes, plan, reasons, sync
 from tests.servers.distribution import Distribution
 from tests.servers.fake import ALWAYS, FakeRegistry, Fault, answer, becomes, corrupt
@@ -991,3 +992,16 @@ class TestRecordInTheWay:
             assert recorded(before, reference)["evidence"] == recorded(after, reference)["evidence"]
         assert recorded(before, WEB)["digest"] != recorded(after, WEB)["digest"]
         assert json.dumps(after).count('"evidence"') == 4
+
+
+async def test_an_upload_that_is_given_up_as_it_begins(tmp_path: Path) -> None:
+    """As when another blob of the image has failed: no file is left, and none is open."""
+    layout = Layout(tmp_path / "layout")
+    started = asyncio.create_task(layout.repository("web").start_upload(blob(b"data")))
+    for _ in range(3):
+        await asyncio.sleep(0)
+    started.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await started
+
+    assert [] == [path.name for path in (tmp_path / "layout").rglob(".mirror-*")]

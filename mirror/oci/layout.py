@@ -278,7 +278,12 @@ class LayoutRepository:
     async def start_upload(self, blob: Descriptor, *, mount_from: str = "") -> Upload | None:
         if mount_from and await self.has_blob(blob):
             return None
-        temporary = await asyncio.to_thread(self._layout.start, blob.digest)
+        opening = asyncio.create_task(asyncio.to_thread(self._layout.start, blob.digest))
+        try:
+            temporary = await asyncio.shield(opening)
+        except asyncio.CancelledError:  # another blob of the image has failed: the file is there all the same
+            (await opening).discard()
+            raise
         return _FileUpload(temporary, blob, self._layout.blob(blob.digest))
 
     async def put_manifest(self, manifest: Manifest, *, tag: str = "") -> bool:
