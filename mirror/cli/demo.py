@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mirror.cli import output
+from mirror.errors import UsageError
 
 if TYPE_CHECKING:
     from mirror.cli.main import Context
@@ -35,6 +36,8 @@ def command(context: Context, directory: Path | None) -> int:
 
     if context.log_level is None:
         configure("auto", "critical")  # the walk tells what it does itself
+    if directory and (directory / "mirror").exists():
+        raise UsageError(f"{directory / 'mirror'} is there already: name another directory, or remove it")
     where = directory or Path(tempfile.mkdtemp(prefix="mirror-demo-"))
     steps = Steps(said=lambda text: output.print_line(f"\n» {text}\n"), synced=print_report, verified=print_verified)
     with context.progress() as progress:
