@@ -14,8 +14,9 @@ from mirror.errors import LayoutError
 from mirror.inventory import Wanted
 from mirror.linkerd.chart import Chart, ChartFacts
 from mirror.linkerd.images import Image
-from mirror.linkerd.overrides import Heading, Located, values_file
+from mirror.linkerd.overrides import Heading, Located, hardcoded, remedy, values_file
 from mirror.linkerd.proof import prove
+from mirror.linkerd.release import Release
 from mirror.oci.copy import gather
 from mirror.record import Record
 from mirror.report import Proof
@@ -55,11 +56,14 @@ class Clerk:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What values cannot reach, by name."""
+        """What values cannot reach, by name, and what to do about it."""
+        fixed: dict[str, list[str]] = {}
+        for chart in self.record.charts:
+            for reference in hardcoded(chart.name, self.images):
+                fixed.setdefault(reference, []).append(chart.name)
         return tuple(
-            f"{image.reference} is hard-coded in {', '.join(image.charts)}: no value reaches it"
-            for image in self.images
-            if image.is_hardcoded
+            f"{reference} is hard-coded in {', '.join(charts)}: no value reaches it; {remedy(reference)}"
+            for reference, charts in sorted(fixed.items())
         )
 
     def values(self, chart: ChartFacts) -> str:
@@ -70,7 +74,7 @@ class Clerk:
             self.located,
             pin=self.wanted.pin,
             pull_secrets=self.wanted.pull_secrets,
-            heading=Heading(self.record.release, self.mirror.pull_registry, self.record.recorded_at),
+            heading=Heading(Release.parse(self.record.release), self.mirror.pull_registry, self.record.recorded_at),
         )
 
     def write(self, texts: Mapping[str, str], directory: Path | None = None) -> tuple[str, ...]:

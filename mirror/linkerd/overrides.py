@@ -29,7 +29,9 @@ import yaml
 from mirror.errors import ChartError
 from mirror.linkerd.chart import ChartFacts
 from mirror.linkerd.images import Control, Image
+from mirror.linkerd.release import Release
 from mirror.oci.content import Digest
+from mirror.oci.reference import Reference
 
 Pin = Literal["digest", "tag"]
 Tree = dict[str, Any]
@@ -38,6 +40,10 @@ Tree = dict[str, Any]
 # `cliVersion` is what linkerd-jaeger 2.10 called it.
 RELEASE_VERSIONS = frozenset({"linkerdVersion", "cliVersion"})
 PULL_SECRETS = "imagePullSecrets"
+
+# The first of each channel whose `linkerd check` passes over a digest (linkerd/linkerd2#12059); stable ended before it.
+_READS_DIGESTS = {first.channel: first for first in (Release("edge", "24.2.3"), Release("stable", "2.15.0"))}
+_PROXY = "proxy"
 
 _PLAIN_KEY = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 # YAML 1.1 reads these as booleans or null, also as keys (https://yaml.org/type/bool.html).
@@ -79,7 +85,7 @@ class Located:
 class Heading:
     """What the head of a values file says of where its digests come from."""
 
-    release: str
+    release: Release
     mirror: str
     recorded: datetime
     """When these digests were first recorded."""
@@ -111,7 +117,7 @@ def values_file(
     in it, where two images want different values at one path, and where a path is both a value and a map.
     """
     settings = _settings(chart.name, images, located, pin=pin)
-    head = [_comment(line) for line in _head(chart, images, heading)]
+    head = [_comment(line) for line in _head(chart, images, heading, pin=pin)]
     foot = [_comment(line) for line in _foot(chart.name, images)]
     body = list(_emitted(nested({path: setting.value for path, setting in settings.items()}), settings))
     if pull_secrets and chart.has_pull_secrets:
@@ -144,6 +150,17 @@ def hardcoded(chart: str, images: Sequence[Image]) -> tuple[str, ...]:
             # an image of several charts is hard-coded in those without a control, or, if all have one, beside it
             and (not _reaches(image, chart) or all(_reaches(image, other) for other in image.charts))
         )
+    )
+
+
+def remedy(reference: str) -> str:
+    """What can be done about *reference*, which a template hard-codes: what follows `no value reaches it; `."""
+    host = Reference.parse(reference).repository.host
+    has_version = ":" in reference.rpartition("/")[2]
+    untagged = "" if has_version else "it names no tag, so that latest is mirrored, and pulled; "
+    return (
+        f'{untagged}with paths = "upstream" the mirror holds it where the nodes\' containerd can be told to look for '
+        f"{host} (certs.d/{host}/hosts.toml)"
     )
 
 
@@ -241,7 +258,7 @@ def _reaches(image: Image, chart: str) -> bool:
     return any(control.chart == chart for control in image.controls)
 
 
-def _head(chart: ChartFacts, images: Sequence[Image], heading: Heading) -> Iterator[str]:
+def _head(chart: ChartFacts, images: Sequence[Image], heading: Heading, *, pin: Pin) -> Iterator[str]:
     recorded = heading.recorded.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     yield f"Helm values that point the chart {chart.name} at the mirror. Pass this file last."
     yield ""
@@ -252,7 +269,25 @@ def _head(chart: ChartFacts, images: Sequence[Image], heading: Heading) -> Itera
     if unreachable := hardcoded(chart.name, images):
         yield ""
         yield "Hard-coded in the chart's templates, where no value reaches; pulled from upstream all the same:"
-        yield from (f"  {reference}" for reference in unreachable)
+        yield from (f"  {reference}: {remedy(reference)}" for reference in unreachable)
+    if _is_misread(chart.name, images, heading.release, pin):
+        yield ""
+        yield "`linkerd check` of this release takes the proxy's digest for its version, and warns that it is not"
+        yield "current (https://github.com/linkerd/linkerd2/issues/12058). The proxy is none the worse; with"
+        yield "`--pin tag` there is no warning, and no digest."
+
+
+def _is_misread(chart: str, images: Sequence[Image], release: Release, pin: Pin) -> bool:
+    """Whether `linkerd check` of *release* takes a digest that is written here for a version.
+
+    It reads the proxy's reference from its last colon on (pkg/k8s/api.go, GetProxyVersion).
+    """
+    mended = _READS_DIGESTS.get(release.channel)
+    unpinnable = _unpinnable(chart, images)
+    return (mended is not None and release < mended) and any(
+        Reference.parse(image.reference).repository.name == _PROXY and _is_pinned(control, unpinnable, pin)
+        for image, control in _controls(chart, images)
+    )
 
 
 def _foot(chart: str, images: Sequence[Image]) -> Iterator[str]:

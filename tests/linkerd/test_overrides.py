@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
@@ -13,12 +14,13 @@ from hypothesis import strategies as st
 from mirror.errors import ChartError
 from mirror.linkerd.chart import ChartFacts
 from mirror.linkerd.images import Control, Image
-from mirror.linkerd.overrides import Heading, Located, Pin, hardcoded, nested, references, values_file
+from mirror.linkerd.overrides import Heading, Located, Pin, hardcoded, nested, references, remedy, values_file
+from mirror.linkerd.release import Release
 from mirror.oci.content import Digest
 
 DIGEST = Digest.of(b"an image")
 CHART = ChartFacts("linkerd-control-plane", "2026.8.3", "edge-26.8.3", "0" * 64, has_pull_secrets=True)
-HEADING = Heading("edge-26.8.3", "m.example:5000/linkerd", datetime(2026, 8, 22, 3, 4, 5, tzinfo=UTC))
+HEADING = Heading(Release("edge", "26.8.3"), "m.example:5000/linkerd", datetime(2026, 8, 22, 3, 4, 5, tzinfo=UTC))
 
 
 def image(
@@ -44,10 +46,15 @@ def located(*images: Image, mirror: str = "m.example:5000/linkerd") -> dict[str,
 
 
 def text(
-    images: Sequence[Image], *, pin: Pin = "digest", pull_secrets: Sequence[str] = (), chart: ChartFacts = CHART
+    images: Sequence[Image],
+    *,
+    pin: Pin = "digest",
+    pull_secrets: Sequence[str] = (),
+    chart: ChartFacts = CHART,
+    heading: Heading = HEADING,
 ) -> str:
     """The values file of *images*, all of them in the mirror."""
-    return values_file(chart, images, located(*images), pin=pin, pull_secrets=pull_secrets, heading=HEADING)
+    return values_file(chart, images, located(*images), pin=pin, pull_secrets=pull_secrets, heading=heading)
 
 
 PROXY = image("cr.l5d.io/linkerd/proxy:edge-26.8.3", ("proxy.image.name", "proxy.image.name", "proxy.image.version"))
@@ -147,7 +154,8 @@ def test_a_whole_file() -> None:
 # recorded:  2026-08-22T03:04:05Z
 #
 # Hard-coded in the chart's templates, where no value reaches; pulled from upstream all the same:
-#   curlimages/curl:7.78.0
+#   curlimages/curl:7.78.0: with paths = "upstream" the mirror holds it where the nodes' containerd can be told to look\
+ for docker.io (certs.d/docker.io/hosts.toml)
 controllerImage: "m.example:5000/linkerd/controller"
 controllerImageVersion: "edge-26.8.3@{DIGEST}"
 proxy:
@@ -271,15 +279,54 @@ def test_a_place_has_a_registry_a_name_and_a_tag(repository: str, tag: str) -> N
 def test_a_record_has_an_aware_time() -> None:
     """A time without a zone is a mistake of ours."""
     with pytest.raises(ValueError, match="aware"):
-        Heading("r", "m", datetime(2026, 1, 1))  # noqa: DTZ001
+        Heading(HEADING.release, "m", datetime(2026, 1, 1))  # noqa: DTZ001
 
 
-@given(st.text(), st.text(), st.text(), st.text(), st.text())
-def test_no_string_escapes_its_comment(name: str, version: str, release: str, mirror: str, reference: str) -> None:
-    """Whatever a chart, a release or an image is called, the file holds our values and nothing else."""
+@pytest.mark.parametrize(
+    ("reference", "told"),
+    [
+        ("curlimages/curl:7.78.0", 'with paths = "upstream" the mirror holds it where'),
+        ("gcr.io/google_containers/pause:3.2", "look for gcr.io (certs.d/gcr.io/hosts.toml)"),
+        ("gcr.io/google_containers/pause", "it names no tag, so that latest is mirrored, and pulled; with paths"),
+    ],
+)
+def test_what_is_hard_coded_has_a_remedy(reference: str, told: str) -> None:
+    """One line in the heading, by name."""
+    written = values_file(CHART, [image(reference, is_hardcoded=True)], {}, pin="tag", pull_secrets=(), heading=HEADING)
+
+    [line] = [line for line in written.splitlines() if reference in line]
+
+    assert line.startswith(f"#   {reference}: ")
+    assert told in line
+    assert "\n" not in remedy(reference)
+
+
+@pytest.mark.parametrize(
+    ("release", "is_misread"),
+    [
+        ("edge-24.2.2", True),
+        ("edge-24.2.3", False),
+        ("edge-26.8.3", False),
+        ("stable-2.10.2", True),
+        ("stable-2.14.10", True),
+        ("enterprise-2.15.1", False),
+    ],
+)
+def test_the_heading_warns_where_linkerd_check_misreads_digests(release: str, is_misread: bool) -> None:
+    """Each channel has its own order, and stable ended before it was mended."""
+    heading = replace(HEADING, release=Release.parse(release))
+
+    assert is_misread == ("12058" in text([PROXY], heading=heading))
+    assert "12058" not in text([PROXY], heading=heading, pin="tag")
+    assert "12058" not in text([PROMETHEUS], heading=heading)
+
+
+@given(st.text(), st.text(), st.text(), st.text())
+def test_no_string_escapes_its_comment(name: str, version: str, mirror: str, note: str) -> None:
+    """Whatever a chart or a mirror is called, or is to be told, the file holds our values and nothing else."""
     chart = ChartFacts(name, version, "", "", has_pull_secrets=False)
     images = [
-        image(reference, chart=name, is_hardcoded=True, notes=(release,)),
+        image("curlimages/curl", chart=name, is_hardcoded=True, notes=(note,)),
         image("a/proxy:v1", ("a.b", "a.b", "a.c"), chart=name, unpinnable=mirror),
     ]
 
@@ -289,7 +336,7 @@ def test_no_string_escapes_its_comment(name: str, version: str, release: str, mi
         located(images[1]),
         pin="digest",
         pull_secrets=(),
-        heading=Heading(release, mirror, HEADING.recorded),
+        heading=replace(HEADING, mirror=mirror),
     )
 
     assert {"a": {"b": "m.example:5000/linkerd/proxy", "c": "v1" if mirror else f"v1@{DIGEST}"}} == yaml.safe_load(

@@ -24,10 +24,11 @@ from mirror.linkerd.chart import Chart, read_archive
 from mirror.linkerd.images import Control, Image
 from mirror.linkerd.overrides import Heading, Located, Pin, values_file
 from mirror.linkerd.proof import ChartProof, find_helm, prove, run_helm
+from mirror.linkerd.release import Release
 from mirror.oci.content import Digest
 from mirror.oci.reference import Reference
 
-HEADING = Heading("edge-26.8.3", "m.example:5000/linkerd", datetime(2026, 8, 22, tzinfo=UTC))
+HEADING = Heading(Release("edge", "26.8.3"), "m.example:5000/linkerd", datetime(2026, 8, 22, tzinfo=UTC))
 
 
 @pytest.fixture(scope="session")
