@@ -20,6 +20,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from graphlib import TopologicalSorter
 from typing import Generic, TypeVar
 
 import structlog
@@ -33,6 +34,7 @@ from mirror.oci.storage import Destination, Source
 BLOB_ATTEMPTS = 4
 BLOBS_AT_ONCE = 16
 DEPTH_MAX = 4
+MANIFESTS_MAX = 2000
 _MISSING_CONTENT = frozenset({"MANIFEST_BLOB_UNKNOWN", "BLOB_UNKNOWN", "MANIFEST_UNKNOWN", "MANIFEST_INVALID"})
 
 OnBytes = Callable[[int], None]
@@ -59,29 +61,35 @@ class Graph:
         return sum(blob.size for blob in self.blobs)
 
 
-async def read_graph(source: Source, root: Manifest, *, depth: int = 0) -> Graph:
-    """Reads every manifest below *root*, by digest; raises ContentError for a child that the source lacks."""
-    if depth > DEPTH_MAX:
-        raise ManifestError(f"{source.name}@{root.digest}: indexes nest more than {DEPTH_MAX} deep")
+async def read_graph(source: Source, root: Manifest) -> Graph:
+    """Reads every manifest below *root* once, by digest; raises ContentError for a child that the source lacks."""
+    found, level, depth = {root.digest: root}, [root], 0
+    while promises := [(parent, child) for parent in level for child in parent.children]:
+        depth += 1
+        wanted = {child.digest: (parent, child) for parent, child in promises if child.digest not in found}
+        if wanted and depth > DEPTH_MAX:
+            raise ManifestError(f"{source.name}@{root.digest}: indexes nest more than {DEPTH_MAX} deep")
+        if len(found) + len(wanted) > MANIFESTS_MAX:
+            raise ManifestError(f"{source.name}@{root.digest}: more than {MANIFESTS_MAX} manifests are below it")
+        level = await gather(*(_child(source, parent, child) for parent, child in wanted.values()))
+        found |= {manifest.digest: manifest for manifest in level}
+        for _, child in promises:
+            if (size := found[child.digest].size) != child.size:
+                raise ContentError(
+                    f"{source.name}@{child.digest}: the manifest has {size} bytes, {child.size} were promised"
+                )
+    order = TopologicalSorter({digest: [child.digest for child in m.children] for digest, m in found.items()})
+    return Graph(root, tuple(found[digest] for digest in order.static_order() if digest != root.digest))
 
-    async def child(promise: Descriptor) -> Graph:
-        try:
-            manifest = await source.manifest(promise.digest)
-        except NotFound as exc:
-            raise ContentError(
-                f"{source.name}@{root.digest}: the index lists {promise.digest} ({promise.platform or 'no platform'}), "
-                "which the source lacks: the image is incomplete upstream"
-            ) from exc
-        if manifest.size != promise.size:
-            raise ContentError(
-                f"{source.name}@{promise.digest}: the manifest has {manifest.size} bytes, {promise.size} were promised"
-            )
-        return await read_graph(source, manifest, depth=depth + 1)
 
-    unique = {promise.digest: promise for promise in root.children}
-    graphs = await gather(*(child(promise) for promise in unique.values()))
-    below = {manifest.digest: manifest for graph in graphs for manifest in (*graph.below, graph.root)}
-    return Graph(root, tuple(below.values()))
+async def _child(source: Source, parent: Manifest, promise: Descriptor) -> Manifest:
+    try:
+        return await source.manifest(promise.digest)
+    except NotFound as exc:
+        raise ContentError(
+            f"{source.name}@{parent.digest}: the index lists {promise.digest} ({promise.platform or 'no platform'}), "
+            "which is not there: the image is incomplete"
+        ) from exc
 
 
 async def gather(*work: Coroutine[None, None, T]) -> list[T]:
@@ -105,7 +113,7 @@ class Once(Generic[K]):
 
     def __init__(self) -> None:
         self._tasks: dict[K, asyncio.Task[None]] = {}
-        self._waiting: Counter[K] = Counter()
+        self._waiting: Counter[asyncio.Task[None]] = Counter()
 
     def forget(self, key: K) -> None:
         """The next who asks for *key* does the work again."""
@@ -116,14 +124,18 @@ class Once(Generic[K]):
         task = self._tasks.get(key)
         if task is None or (task.done() and (task.cancelled() or task.exception() is not None)):
             task = self._tasks[key] = asyncio.create_task(work())
-        self._waiting[key] += 1
+        self._waiting[task] += 1
         try:
             await asyncio.shield(task)
         finally:
-            self._waiting[key] -= 1
-            if not self._waiting[key] and not task.done():
-                task.cancel()
-                await asyncio.wait([task])
+            self._waiting[task] -= 1
+            if not self._waiting[task]:
+                del self._waiting[task]
+                if not task.done():
+                    if self._tasks.get(key) is task:  # who asks from now on must not get work that is ending
+                        self.forget(key)
+                    task.cancel()
+                    await asyncio.wait([task])
 
 
 async def _started(destination: Destination, blob: Descriptor) -> Upload:
@@ -267,7 +279,7 @@ class Copier:
             raise
 
 
-async def in_thread(threads: ThreadPoolExecutor, call: Callable[[], T], *exchanges: Body | Upload) -> T:
+async def in_thread(threads: ThreadPoolExecutor | None, call: Callable[[], T], *exchanges: Body | Upload) -> T:
     """*call*'s result from a worker thread; when cancelled, *exchanges* are aborted and the thread has ended."""
     future = asyncio.get_running_loop().run_in_executor(threads, call)
     try:
@@ -305,7 +317,7 @@ async def read_small(source: Source, blob: Descriptor, *, bound: int) -> bytes:
         finally:
             body.close()
 
-    await asyncio.to_thread(read)
+    await in_thread(None, read, body)
     return bytes(data)
 
 

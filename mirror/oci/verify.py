@@ -5,6 +5,7 @@ root ──► its children, by digest, bytes hashed ──► every blob: there
 
 from __future__ import annotations
 
+import asyncio
 from concurrent.futures import ThreadPoolExecutor
 
 from mirror.errors import ContentError, ManifestError, NotFound
@@ -30,10 +31,12 @@ async def walk(destination: Destination, root: Digest, *, deep: bool = False) ->
             f"{destination.name}@{digest}: the blob is missing or has another size" for digest in absent
         )
     threads = ThreadPoolExecutor(BLOBS_AT_ONCE, thread_name_prefix="verify")
+    slots = asyncio.Semaphore(BLOBS_AT_ONCE)
 
     async def read(blob: Descriptor) -> str:
         try:
-            await read_blob(destination, blob, threads)
+            async with slots:  # a blob is opened when it is read: a token waits for nobody
+                await read_blob(destination, blob, threads)
         except (NotFound, ContentError) as exc:
             return str(exc)
         return ""

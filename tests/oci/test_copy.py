@@ -1,0 +1,598 @@
+"""A graph on its way: what is read, what is written, in which order, and what is left when it ends early."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import resource
+import threading
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+
+from mirror.errors import ContentError, ManifestError, MirrorError, RegistryError, Unreachable
+from mirror.oci.blob import relay
+from mirror.oci.content import Descriptor, Digest
+from mirror.oci.copy import BLOB_ATTEMPTS, DEPTH_MAX, Copier, Once, read_blob, read_graph, read_small
+from mirror.oci.registry import Registry, RegistryRepository
+from tests.content import Image, blob, image, index, multi_platform, push
+from tests.http.naps import Naps
+from tests.servers.client import open_registry
+from tests.servers.distribution import Distribution
+from tests.servers.fake import (
+    ALWAYS,
+    FakeRegistry,
+    Fault,
+    Harm,
+    Response,
+    answer,
+    becomes,
+    bytes_are,
+    corrupt,
+    cut,
+    fake_registry,
+    hang_up,
+    longer,
+    refusal,
+    stalled,
+    truncated,
+)
+
+_NAME = "linkerd/proxy"
+
+
+@pytest.fixture
+def upstream() -> Iterator[FakeRegistry]:
+    """Where images come from; `fake` is where they go."""
+    with fake_registry() as running:
+        yield running
+
+
+@pytest.fixture
+async def source(upstream: FakeRegistry) -> AsyncIterator[Registry]:
+    async with open_registry(upstream.url) as opened:
+        opened.transport.sleep = Naps()
+        yield opened
+
+
+@pytest.fixture
+async def destination(fake: FakeRegistry) -> AsyncIterator[Registry]:
+    async with open_registry(fake.url) as opened:
+        opened.transport.sleep = Naps()
+        yield opened
+
+
+@pytest.fixture
+def copier() -> Iterator[Copier]:
+    opened = Copier(sleep=Naps())
+    yield opened
+    opened.close()
+    assert [] == [thread.name for thread in threading.enumerate() if thread.name.startswith("blob")]
+
+
+async def _copy(copier: Copier, source: RegistryRepository, destination: RegistryRepository, tag: str = "v1") -> None:
+    graph = await read_graph(source, await source.manifest(tag))
+    await copier.copy(source, destination, graph)
+    await copier.place(source, destination, graph.root, tag=tag)
+
+
+# What goes where
+
+
+async def test_from_one_registry_to_another(open_distribution: Distribution, copier: Copier, path: str) -> None:
+    """The bytes are the same: indexes, manifests, blobs."""
+    what = index(multi_platform(path), image(path.encode()), platforms=["", "linux/arm/v7"][:0])
+    async with open_registry(open_distribution.url) as registry:
+        source, destination = registry.repository(f"{path}/from"), registry.repository(f"{path}/to")
+        await push(source, what, tag="v1")
+        await _copy(copier, source, destination)
+
+        graph = await read_graph(destination, await destination.manifest("v1"))
+        assert what.manifest == graph.root
+        assert {part.digest for part in what.graph()} == {one.digest for one in (*graph.below, graph.root)}
+        await asyncio.gather(*(read_blob(destination, one, copier._threads) for one in graph.blobs))
+
+
+async def test_the_order(upstream: FakeRegistry, fake: FakeRegistry, source: Registry, destination: Registry, copier: Copier) -> None:  # fmt: skip # noqa: E501
+    """Blobs, then what names them, then read back, then the root with its tag, then one look at the tag."""
+    inner = multi_platform()
+    what = index(inner, image(b"third"))
+    upstream.add(_NAME, what, "v1")
+    await _copy(copier, source.repository(_NAME), destination.repository(_NAME))
+
+    kinds = [_kind(str(seen)) for seen in fake.requests]
+    places = {kind: [at for at, seen in enumerate(kinds) if seen == kind] for kind in set(kinds)}
+    below = [part.digest for part in what.graph() if part is not what]
+    puts = [seen.target.rpartition("/")[2] for seen in fake.asked("PUT .*/manifests/.*")]
+    assert max(places["blob"]) < min(places["PUT manifest"])
+    assert max(places["PUT manifest"][:-1]) < min(places["GET manifest"])
+    assert max(places["GET manifest"]) < places["PUT manifest"][-1] < places["HEAD manifest"][-1] == len(kinds) - 1
+    assert sorted(map(str, below)) == sorted(puts[:-1])
+    assert puts.index(str(inner.digest)) > max(puts.index(str(child.digest)) for child in inner.children)
+    assert "v1" == puts[-1]
+    assert sorted(map(str, below)) == sorted(
+        seen.target.rpartition("/")[2] for seen in fake.asked("GET .*/manifests/.*")
+    )
+
+
+def _kind(request: str) -> str:
+    method, target = request.split(" ")
+    return f"{method} manifest" if "/manifests/" in target else "blob"
+
+
+async def test_each_blob_is_read_once(
+    upstream: FakeRegistry, fake: FakeRegistry, source: Registry, destination: Registry, copier: Copier
+) -> None:
+    """Images that share blobs, started together: other repositories mount what one has."""
+    shared = [b"shared %d " % number * 1000 for number in range(3)]
+    names = [f"linkerd/{number}" for number in range(6)]
+    for name in names:
+        upstream.add(name, image(*shared, name.encode()), "v1")
+    await asyncio.gather(*(_copy(copier, source.repository(n), destination.repository(n)) for n in names))
+
+    reads = Counter(seen.path.rpartition("/")[2] for seen in upstream.asked("GET .*/blobs/.*"))
+    unique = {digest for name in names for digest in upstream.repositories[name].blobs}
+    assert dict.fromkeys(map(str, unique), 1) == dict(reads)
+    assert 3 * 5 == len(fake.asked("POST .*mount=.*"))
+    for name in names:
+        assert upstream.repositories[name].blobs == fake.repositories[name].blobs
+
+
+async def test_only_what_is_missing_is_sent(
+    upstream: FakeRegistry, fake: FakeRegistry, source: Registry, destination: Registry, copier: Copier
+) -> None:
+    """A blob that is there is asked for, and left."""
+    what = image(b"old", b"new")
+    upstream.add(_NAME, what, "v1")
+    fake.add(_NAME, image(b"old"))
+    await _copy(copier, source.repository(_NAME), destination.repository(_NAME))
+
+    assert str(blob(b"old").digest) not in " ".join(map(str, upstream.asked("GET .*/blobs/.*")))
+    assert 3 == len(fake.asked("HEAD .*/blobs/.*"))
+
+
+async def test_a_mount_that_is_an_upload(
+    upstream: FakeRegistry, fake: FakeRegistry, source: Registry, destination: Registry, copier: Copier
+) -> None:
+    """Goes on in the session that was opened; no second one is."""
+    fake.manners.mounts = False
+    for name in ("linkerd/a", "linkerd/b"):
+        upstream.add(name, image(b"shared"), "v1")
+        await _copy(copier, source.repository(name), destination.repository(name))
+
+    mounts = len(fake.asked("POST .*mount=.*"))
+    assert (2, 4) == (mounts, len(fake.asked("POST .*")))
+    assert {} == fake.uploads
+
+
+# What breaks
+
+
+@pytest.mark.parametrize(
+    ("where", "harm"),
+    [
+        ("upstream", becomes(cut(after=1000))),
+        ("upstream", answer(503)),
+        ("upstream", answer(429, Retry_After="1")),
+        ("destination", hang_up(after=1000)),
+        ("destination", answer(503)),
+    ],
+    ids=["source breaks off", "source 503", "source 429", "destination breaks off", "destination 503"],
+)
+async def test_a_blob_that_breaks_off(
+    upstream: FakeRegistry, fake: FakeRegistry, source: Registry, destination: Registry, copier: Copier,
+    where: str, harm: Harm,
+) -> None:  # fmt: skip
+    """Is begun anew, alone; the bytes of the attempt are taken back."""
+    data = bytes(2_000_000)
+    upstream.add(_NAME, image(data), "v1")
+    place, method = (upstream, "GET") if where == "upstream" else (fake, "PUT")
+    place.faults.append(Fault(f"{method} .*/blobs/.*{blob(data).digest}", harm, times=BLOB_ATTEMPTS - 1))
+    counted = list[int]()
+    repository = source.repository(_NAME)
+    graph = await read_graph(repository, await repository.manifest("v1"))
+    await copier.copy(repository, destination.repository(_NAME), graph, on_bytes=counted.append)
+
+    assert graph.size == sum(counted)
+    assert data == fake.repositories[_NAME].blobs[blob(data).digest]
+    assert BLOB_ATTEMPTS == len(place.asked(f"{method} .*/blobs/.*{blob(data).digest}"))
+
+
+async def test_a_blob_that_always_breaks_off(
+    upstream: FakeRegistry, fake: FakeRegistry, source: Registry, destination: Registry, copier: Copier
+) -> None:
+    """Is given up, by name; no manifest is stored."""
+    upstream.add(_NAME, image(b"x" * 10_000), "v1")
+    upstream.faults.append(Fault("GET .*/blobs/.*", becomes(cut(after=10)), times=ALWAYS))
+
+    with pytest.raises(Unreachable, match=f"{upstream.host} cannot be reached"):
+        await _copy(copier, source.repository(_NAME), destination.repository(_NAME))
+
+    assert [] == fake.asked("PUT .*/manifests/.*")
+
+
+@pytest.mark.parametrize("harm", [becomes(corrupt), becomes(truncated), becomes(longer), becomes(bytes_are(b""))])
+async def test_wrong_bytes(
+    upstream: FakeRegistry, fake: FakeRegistry, source: Registry, destination: Registry, copier: Copier, harm: Harm
+) -> None:
+    """Are never tried again, and never written."""
+    data = b"x" * 1_000_000
+    upstream.add(_NAME, image(data), "v1")
+    pattern = f"GET .*/blobs/{blob(data).digest}"
+    upstream.faults.append(Fault(pattern, harm, times=ALWAYS))
+
+    with pytest.raises(ContentError, match=f"{upstream.host}/{_NAME}: .*{blob(data).digest}"):
+        await _copy(copier, source.repository(_NAME), destination.repository(_NAME))
+
+    assert 1 == len(upstream.asked(pattern))
+    assert blob(data).digest not in fake.repositories[_NAME].blobs
+    assert [] == fake.asked("PUT .*/manifests/.*")
+
+
+async def test_a_registry_that_stores_other_bytes(
+    upstream: FakeRegistry, fake: FakeRegistry, source: Registry, destination: Registry, copier: Copier
+) -> None:
+    """Is found out by reading back; nothing is tagged."""
+    upstream.add(_NAME, multi_platform(), "v1")
+    fake.faults.append(Fault("GET .*/manifests/.*", becomes(corrupt)))
+
+    with pytest.raises(ContentError, match=f"{fake.host}/{_NAME}@.*: the content is corrupt"):
+        await _copy(copier, source.repository(_NAME), destination.repository(_NAME))
+
+    assert {} == fake.repositories[_NAME].tags
+
+
+async def test_a_tag_that_names_something_else(
+    upstream: FakeRegistry, fake: FakeRegistry, source: Registry, destination: Registry, copier: Copier
+) -> None:
+    """Afterwards, is an error that says what it names."""
+    upstream.add(_NAME, image(b"ours"), "v1")
+    fake.faults.append(Fault("HEAD .*/manifests/v1", answer(404)))
+
+    with pytest.raises(ContentError, match=f"{fake.host}/{_NAME}:v1 names nothing after {image(b'ours').digest}"):
+        await _copy(copier, source.repository(_NAME), destination.repository(_NAME))
+
+
+@pytest.mark.parametrize("code", ["MANIFEST_BLOB_UNKNOWN", "BLOB_UNKNOWN", "MANIFEST_UNKNOWN"])
+@pytest.mark.parametrize("status", [400, 404])
+async def test_content_that_went_missing(
+    upstream: FakeRegistry, fake: FakeRegistry, source: Registry, destination: Registry, copier: Copier,
+    code: str, status: int,
+) -> None:  # fmt: skip
+    """A manifest refused for it has its blobs and children looked for and brought, and is sent once more."""
+    what = multi_platform()
+    upstream.add(_NAME, what, "v1")
+    (lost, *_) = what.children
+    fake.faults += [
+        Fault("PUT .*/manifests/v1", refusal(status, code)),
+        Fault(f"PUT .*/manifests/{lost.digest}", refusal(status, code)),
+        Fault(f"HEAD .*/manifests/{lost.digest}", answer(404)),
+        Fault(f"HEAD .*/blobs/{lost.manifest.blobs[0].digest}", answer(404), skip=1, times=2),
+    ]
+    await _copy(copier, source.repository(_NAME), destination.repository(_NAME))
+
+    assert 2 == len(fake.asked("PUT .*/manifests/v1"))
+    assert 3 == len(fake.asked(f"PUT .*/manifests/{lost.digest}"))
+    assert 2 == len(upstream.asked(f"GET .*/blobs/{lost.manifest.blobs[0].digest}"))
+
+
+async def test_a_refusal_that_stays(
+    upstream: FakeRegistry, fake: FakeRegistry, source: Registry, destination: Registry, copier: Copier
+) -> None:
+    """Is told after the second time; one for another reason after the first."""
+    upstream.add(_NAME, image(b"a"), "v1")
+    for code, times in (("MANIFEST_BLOB_UNKNOWN", 2), ("TAG_INVALID", 1)):
+        fake.requests.clear()
+        fake.faults[:] = [Fault("PUT .*/manifests/v1", refusal(400, code), times=ALWAYS)]
+        with pytest.raises(RegistryError, match=code):
+            await _copy(copier, source.repository(_NAME), destination.repository(_NAME))
+
+        assert times == len(fake.asked("PUT .*/manifests/v1"))
+
+
+async def test_one_image_does_not_disturb_another(
+    upstream: FakeRegistry, fake: FakeRegistry, source: Registry, destination: Registry, copier: Copier
+) -> None:
+    """That shares its blobs, in the same repository or another: they come however the failing one ends."""
+    shared, bad = b"shared" * 100_000, b"bad" * 100_000
+    upstream.add(_NAME, image(shared, bad), "bad")
+    upstream.add(_NAME, image(shared), "good")
+    upstream.add("linkerd/other", image(shared), "v1")
+    upstream.faults.append(Fault(f"GET .*/blobs/{blob(bad).digest}", becomes(corrupt), times=ALWAYS))
+
+    results = await asyncio.gather(
+        _copy(copier, source.repository(_NAME), destination.repository(_NAME), "bad"),
+        _copy(copier, source.repository(_NAME), destination.repository(_NAME), "good"),
+        _copy(copier, source.repository("linkerd/other"), destination.repository("linkerd/other")),
+        return_exceptions=True,
+    )
+
+    assert [ContentError, type(None), type(None)] == [type(result) for result in results]
+    assert {"good"} == set(fake.repositories[_NAME].tags)
+
+
+@pytest.mark.parametrize("where", ["source", "destination"])
+async def test_cancelling(
+    upstream: FakeRegistry, fake: FakeRegistry, source: Registry, destination: Registry, copier: Copier, where: str
+) -> None:
+    """Ends at once, in the middle of a blob: no thread works on, nothing is tagged, and it can be begun again."""
+    upstream.add(_NAME, image(bytes(3_000_000)), "v1")
+    pattern = f"GET .*/blobs/{blob(bytes(3_000_000)).digest}"
+    if where == "source":
+        upstream.faults.append(Fault(pattern, becomes(stalled(after=1_000_000))))
+    else:
+        fake.faults.append(Fault("PUT .*/blobs/.*", Harm(instead=Response(201, body=b"xx", stall_after=1)), times=2))
+    copying = asyncio.create_task(_copy(copier, source.repository(_NAME), destination.repository(_NAME)))
+    await _until_asked(upstream, pattern)
+    await asyncio.sleep(0.1)
+    begin = time.monotonic()
+    copying.cancel()
+
+    with pytest.raises(asyncio.CancelledError):
+        await copying
+    assert time.monotonic() - begin < 2
+    assert 0 == copier._threads._work_queue.qsize()
+    assert [] == fake.asked("PUT .*/manifests/.*")
+    await _copy(copier, source.repository(_NAME), destination.repository(_NAME))
+    assert {"v1"} == set(fake.repositories[_NAME].tags)
+
+
+async def _until_asked(registry: FakeRegistry, pattern: str) -> None:
+    while not registry.asked(pattern):  # noqa: ASYNC110 - the fake is asked in another thread
+        await asyncio.sleep(0.01)
+
+
+# Graphs
+
+
+async def test_a_nested_index(upstream: FakeRegistry, source: Registry) -> None:
+    """Each manifest once, children before parents, however they are shared."""
+    leaf = image(b"leaf")
+    middle = index(leaf, image(b"other"))
+    what = index(middle, leaf, index(middle))
+    upstream.add(_NAME, what, "v1")
+    repository = source.repository(_NAME)
+    graph = await read_graph(repository, await repository.manifest("v1"))
+
+    order = [manifest.digest for manifest in (*graph.below, graph.root)]
+    assert len(set(order)) == len(order) == 5
+    for manifest in (*graph.below, graph.root):
+        for child in manifest.children:
+            assert order.index(child.digest) < order.index(manifest.digest)
+    assert 1 == len(upstream.asked(f"GET .*/manifests/{leaf.digest}"))
+
+
+async def test_indexes_too_deep(upstream: FakeRegistry, source: Registry) -> None:
+    """Are refused by name."""
+    what: Image = image(b"leaf")
+    for _ in range(DEPTH_MAX + 1):
+        what = index(what)
+    upstream.add(_NAME, what, "deep")
+    upstream.add(_NAME, what.children[0], "deep-enough")
+    repository = source.repository(_NAME)
+
+    with pytest.raises(ManifestError, match=f"{upstream.host}/{_NAME}@.*: indexes nest more than {DEPTH_MAX} deep"):
+        await read_graph(repository, await repository.manifest("deep"))
+    assert DEPTH_MAX == len((await read_graph(repository, await repository.manifest("deep-enough"))).below)
+
+
+async def test_a_graph_that_fans_out(upstream: FakeRegistry, source: Registry) -> None:
+    """Few manifests that name each other many times are read once each."""
+    layer: list[Image] = [image(b"leaf %d" % number) for number in range(12)]
+    for level in range(3):
+        layer = [index(*layer, annotations=[{"at": f"{level} {number}"}]) for number in range(12)]
+    upstream.add(_NAME, index(*layer), "v1")
+    repository = source.repository(_NAME)
+    graph = await read_graph(repository, await repository.manifest("v1"))
+
+    assert 4 * 12 == len(graph.below)
+    assert 4 * 12 + 1 == len(upstream.requests)
+
+
+@pytest.mark.parametrize("missing", [True, False], ids=["missing", "wrong size"])
+async def test_a_child_that_is_not_what_was_promised(upstream: FakeRegistry, source: Registry, missing: bool) -> None:
+    """Is named, with its platform where it is missing."""
+    what = multi_platform()
+    upstream.add(_NAME, what, "v1")
+    child = what.children[1].digest
+    root = what.manifest
+    if missing:
+        del upstream.repositories[_NAME].manifests[child]
+    else:
+        view = root.raw.replace(b'"size":%d' % root.children[1].size, b'"size":%d' % (root.children[1].size + 1))
+        root = type(root).parse(view, where="here")
+    expected = f"lists {child} .linux/arm64." if missing else "the manifest has 553 bytes, 554 were promised"
+
+    with pytest.raises(ContentError, match=expected):
+        await read_graph(source.repository(_NAME), root)
+
+
+# Once
+
+
+async def test_once_is_once() -> None:
+    """However many ask."""
+    done, once = list[str](), Once[str]()
+
+    async def work() -> None:
+        await asyncio.sleep(0)
+        done.append("x")
+
+    await asyncio.gather(*(once.wait_for("a", work) for _ in range(10)), once.wait_for("b", work))
+    await once.wait_for("a", work)
+
+    assert ["x", "x"] == done
+
+
+async def test_once_that_failed_is_done_anew() -> None:
+    """All who waited are told; the next begins again."""
+    once, tries = Once[str](), list[int]()
+
+    async def work() -> None:
+        tries.append(1)
+        await asyncio.sleep(0)
+        if len(tries) == 1:
+            raise MirrorError("no")
+
+    failed = await asyncio.gather(*(once.wait_for("a", work) for _ in range(3)), return_exceptions=True)
+    await once.wait_for("a", work)
+
+    assert [MirrorError] * 3 == [type(one) for one in failed]
+    assert 2 == len(tries)
+
+
+async def test_once_goes_on_while_somebody_waits() -> None:
+    """One of two who leaves does not end it; the last who leaves does."""
+    once, events = Once[str](), list[str]()
+    release = asyncio.Event()
+
+    async def work() -> None:
+        try:
+            await release.wait()
+            events.append("done")
+        except asyncio.CancelledError:
+            events.append("ended")
+            raise
+
+    one, two = (asyncio.create_task(once.wait_for("a", work)) for _ in range(2))
+    await asyncio.sleep(0)
+    one.cancel()
+    await asyncio.gather(one, return_exceptions=True)
+    release.set()
+    await two
+    assert ["done"] == events
+
+    release.clear()
+    last = asyncio.create_task(once.wait_for("b", work))
+    await asyncio.sleep(0.01)
+    last.cancel()
+    await asyncio.gather(last, return_exceptions=True)
+    assert ["done", "ended"] == events
+
+
+async def test_who_asks_while_it_is_given_up_is_not_given_up() -> None:
+    """Work that is ending because nobody waits any more is no work for who comes then: it is done anew."""
+    once, started = Once[str](), list[int]()
+    ending = asyncio.Event()
+
+    async def work() -> None:
+        started.append(1)
+        if len(started) > 1:
+            return
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ending.set()
+            await asyncio.sleep(0.05)  # as a thread that is being ended
+
+    first = asyncio.create_task(once.wait_for("a", work))
+    await asyncio.sleep(0.01)
+    first.cancel()
+    await ending.wait()
+    await once.wait_for("a", work)
+
+    assert 2 == len(started)
+    with pytest.raises(asyncio.CancelledError):
+        await first
+
+
+async def test_what_was_forgotten_is_counted_apart() -> None:
+    """Who waits for the new work is no reason to go on with the old, nor the other way round."""
+    once, ended = Once[str](), list[str]()
+
+    async def work(name: str) -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.append(name)
+
+    old = asyncio.create_task(once.wait_for("a", lambda: work("old")))
+    await asyncio.sleep(0.01)
+    once.forget("a")
+    new = asyncio.create_task(once.wait_for("a", lambda: work("new")))
+    await asyncio.sleep(0.01)
+    new.cancel()
+    await asyncio.gather(new, return_exceptions=True)
+    assert ["new"] == ended
+    old.cancel()
+    await asyncio.gather(old, return_exceptions=True)
+    assert ["new", "old"] == ended
+
+
+# Small things
+
+
+async def test_small_blobs(upstream: FakeRegistry, source: Registry) -> None:
+    """Are read whole, verified, and bounded before a byte is asked for."""
+    upstream.add(_NAME, image(b"content"), "v1")
+    repository = source.repository(_NAME)
+
+    assert b"content" == await read_small(repository, blob(b"content"), bound=7)
+    asked = len(upstream.requests)
+    with pytest.raises(ContentError, match="larger than 6, refused"):
+        await read_small(repository, blob(b"content"), bound=6)
+    assert asked == len(upstream.requests)
+
+
+async def test_a_small_blob_that_stalls_can_be_given_up(upstream: FakeRegistry, source: Registry) -> None:
+    """At once: no thread is left to wait for its deadline."""
+    upstream.add(_NAME, image(b"content"), "v1")
+    upstream.faults.append(Fault("GET .*", becomes(stalled(after=0))))
+    reading = asyncio.create_task(read_small(source.repository(_NAME), blob(b"content"), bound=10))
+    await _until_asked(upstream, ".*")
+    reading.cancel()
+    begin = time.monotonic()
+
+    with pytest.raises(asyncio.CancelledError):
+        await reading
+    await asyncio.to_thread(lambda: None)
+    await asyncio.get_running_loop().shutdown_default_executor()
+    assert time.monotonic() - begin < 2
+
+
+class _Zeros:
+    """So many bytes of nothing."""
+
+    def __init__(self, size: int) -> None:
+        self.left = size
+
+    def readinto(self, buffer: memoryview) -> int:
+        count = min(len(buffer), self.left)
+        self.left -= count
+        return count
+
+    def close(self) -> None:
+        pass
+
+    def abort(self) -> None:
+        pass
+
+
+class _Nowhere:
+    def __init__(self) -> None:
+        self.size = 0
+
+    def write(self, data: memoryview) -> None:
+        self.size += len(data)
+
+    def finish(self) -> None:
+        pass
+
+    def abort(self) -> None:
+        pass
+
+
+def test_memory() -> None:
+    """Does not grow with the blob."""
+    size, hasher = 300_000_000, Digest.of(b"").hasher()
+    for _ in range(300):
+        hasher.update(bytes(1_000_000))
+    upload, before = _Nowhere(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    promise = Descriptor("application/octet-stream", Digest("sha256", hasher.hexdigest()), size)
+    relay(_Zeros(size), upload, promise, where="here", on_bytes=lambda _: None)
+
+    assert size == upload.size
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 10_000  # KiB
+    assert re.fullmatch("[0-9a-f]{64}", promise.digest.hex)
