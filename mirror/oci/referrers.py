@@ -14,7 +14,7 @@ manifest to its subject, the fallback tag is ours to maintain (distribution-spec
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -36,6 +36,8 @@ class Referrers:
     """By digest tag, the fallback tag included."""
     listed: tuple[Manifest, ...]
     """Named by the referrers API or by the fallback tag's index."""
+    gone: tuple[str, ...] = ()
+    """A sentence for each that is named there, and is not there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,17 +64,28 @@ async def gathered(source: Source, subject: Digest) -> Referrers:
     if listed:  # where nothing is listed there is no fallback tag to keep
         tags.append(subject.fallback_tag())
     found = await gather(*(at_tag(tag) for tag in tags))
-    manifests = await gather(*(source.manifest(digest) for digest in sorted(listed)))
+    tagged = tuple((tag, manifest) for tag, manifest in zip(tags, found, strict=True) if manifest is not None)
+    if fallback := dict(tagged).get(subject.fallback_tag()):
+        listed |= {child.digest for child in fallback.children}
+
+    async def by_digest(digest: Digest) -> Manifest | str:
+        try:
+            return await source.manifest(digest)
+        except NotFound as exc:
+            return f"{digest}: {exc}"
+
+    manifests = await gather(*(by_digest(digest) for digest in sorted(listed)))
     return Referrers(
         subject,
-        tuple((tag, manifest) for tag, manifest in zip(tags, found, strict=True) if manifest is not None),
-        tuple(manifests),
+        tagged,
+        tuple(manifest for manifest in manifests if isinstance(manifest, Manifest)),
+        tuple(gone for gone in manifests if isinstance(gone, str)),
     )
 
 
 async def travel(copier: Copier, source: Source, destination: Destination, referrers: Referrers) -> Travelled:
     """Brings *referrers* to *destination*, each on its own: one that fails is a problem, not an exception."""
-    digests, problems, unlinked = list[Digest](), list[str](), list[Manifest]()
+    digests, problems, unlinked = list[Digest](), list(referrers.gone), list[Manifest]()
     fallback_tag = referrers.subject.fallback_tag()
 
     async def bring(manifest: Manifest, tag: str) -> bool:
@@ -102,38 +115,41 @@ async def travel(copier: Copier, source: Source, destination: Destination, refer
 
 
 async def _keep_fallback(destination: Destination, referrers: Referrers, unlinked: Sequence[Manifest]) -> None:
-    """The fallback tag at *destination* lists *unlinked* and what upstream's fallback tag lists, and what it listed."""
+    """The fallback tag at *destination* lists *unlinked*, what upstream's lists and is here, and what it listed.
+
+    Where upstream's lists all of that, it is stored as it is.
+    """
     tag = referrers.subject.fallback_tag()
     upstream = dict(referrers.tagged).get(tag)
-    wanted = {manifest.digest: manifest.descriptor for manifest in unlinked}
-    if not wanted and upstream is None:
+    listed = await _held(destination, upstream.children) if upstream else {}
+    wanted = listed | {manifest.digest: manifest.descriptor for manifest in unlinked if manifest.digest not in listed}
+    if not wanted:
         return
     try:
         present: Manifest | None = await destination.manifest(tag)
     except NotFound:
         present = None
-    if present is None and upstream is not None and await _is_whole(destination, upstream, wanted.keys()):
-        await destination.put_manifest(upstream, tag=tag)
-        return
     if present is not None and not present.is_index:
         raise ManifestError(f"{destination.name}:{tag} is not an index, so it cannot list referrers")
     kept = {child.digest for child in present.children} if present else set()
-    if missing := [descriptor for digest, descriptor in sorted(wanted.items()) if digest not in kept]:
-        await destination.put_manifest(_extended(present, missing, where=destination.name), tag=tag)
+    missing = [descriptor for digest, descriptor in sorted(wanted.items()) if digest not in kept]
+    if not missing:
+        return
+    is_whole = upstream is not None and {child.digest for child in upstream.children} == {*wanted, *kept}
+    whole = upstream if upstream and is_whole else _extended(present, missing, where=destination.name)
+    await destination.put_manifest(whole, tag=tag)
 
 
-async def _is_whole(destination: Destination, index: Manifest, wanted: Collection[Digest]) -> bool:
-    """Whether *index* lists all that is *wanted* and *destination* has all that it lists."""
-    listed = {child.digest for child in index.children}
-    held = await gather(*(destination.head(digest) for digest in listed))
-    return listed >= set(wanted) and None not in held
+async def _held(destination: Destination, listed: Sequence[Descriptor]) -> dict[Digest, Descriptor]:
+    held = await gather(*(destination.head(descriptor.digest) for descriptor in listed))
+    return {one.digest: one for one, digest in zip(listed, held, strict=True) if digest is not None}
 
 
 def _extended(index: Manifest | None, more: Sequence[Descriptor], *, where: str) -> Manifest:
     view: dict[str, Any] = (
         json.loads(index.raw) if index else {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": []}
     )
-    view["manifests"] = [*view["manifests"], *map(_entry, more)]
+    view["manifests"] = [*(view.get("manifests") or ()), *map(_entry, more)]
     return Manifest.parse(json.dumps(view).encode(), OCI_INDEX, where=where)
 
 
