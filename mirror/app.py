@@ -23,7 +23,6 @@ from mirror.http.proxies import Proxies, is_local
 from mirror.http.stream import Streams
 from mirror.http.transport import Transport
 from mirror.inventory import Surveyor, Wanted
-from mirror.linkerd import versions
 from mirror.linkerd.catalogue import ChartCatalogue
 from mirror.linkerd.chart import ChartRepository, Fetched
 from mirror.linkerd.proof import find_helm
@@ -137,7 +136,7 @@ class App:
                 name: ChartRepository(channel.chart_repository, self._fetcher(channel.chart_repository))
                 for name, channel in self.settings.channels.items()
             },
-            versions_file=VersionsFile(versions.URL, self._fetcher(versions.URL)),
+            versions_file=VersionsFile(self.settings.versions_url, self._fetcher(self.settings.versions_url)),
             charts_wanted=self.settings.charts,
             exclude=self.settings.exclude,
             min_age=self.settings.min_age,

@@ -171,8 +171,8 @@ class TestFile:
         ),
         pytest.param(
             "[zebra]\nx = 1",
-            "unknown key zebra; known at the top: releases, charts, platforms, exclude, min_age, channels, registries, "
-            "destinations, policy, overrides",
+            "unknown key zebra; known at the top: releases, charts, platforms, exclude, min_age, versions_url, "
+            "channels, registries, destinations, policy, overrides",
             id="nothing near",
         ),
         pytest.param(
@@ -306,6 +306,11 @@ class TestFile:
             '[channels.own]\nchart_repository = "oci://a.b"',
             'channels.own.chart_repository is "oci://a.b": expected a URL that starts with https:// or http://',
             id="chart repository",
+        ),
+        pytest.param(
+            'versions_url = "versions.yaml"',
+            'versions_url is "versions.yaml": expected a URL that starts with https:// or http://',
+            id="versions",
         ),
     ],
 )  # fmt: skip

@@ -23,7 +23,6 @@ from mirror.errors import ChartError, MirrorError, UnknownRelease, UsageError
 from mirror.linkerd.chart import Fetcher, plain_yaml
 from mirror.linkerd.release import ProjectVersion, Release
 
-URL = "https://raw.githubusercontent.com/linkerd/website/main/linkerd.io/data/versions.yaml"
 CHANNEL = "edge"
 FILE_SIZE_MAX = 256 * 1024  # it is of some hundred bytes for each version
 ENTRIES_MAX = 500

@@ -35,6 +35,7 @@ from mirror.errors import BadReference, SettingsError
 from mirror.oci.content import Digest, Platform
 from mirror.oci.reference import Reference, Repository
 
+VERSIONS_URL = "https://raw.githubusercontent.com/linkerd/website/main/linkerd.io/data/versions.yaml"
 CHANNELS = {
     "edge": {"chart_repository": "https://helm.linkerd.io/edge"},
     "stable": {"chart_repository": "https://helm.linkerd.io/stable"},
@@ -309,6 +310,8 @@ class Settings(BaseSettings):
     """Releases that a channel never takes."""
     min_age: Duration = timedelta()
     """A channel takes a release only when it is this old."""
+    versions_url: Url = VERSIONS_URL
+    """Where linkerd.io says which edge release a version of the project is."""
     channels: Mapping[str, Channel] = Field(default_factory=dict, validate_default=True)
     registries: Mapping[str, Registry] = Field(default_factory=dict, validate_default=True)
     destinations: Mapping[str, Destination] = Field(default_factory=dict)

@@ -140,6 +140,7 @@ class Upstream:
         """A configuration that puts this in the place of the real upstream, with *tables* beside or merged."""
         document: dict[str, Any] = {
             "releases": [RELEASE],
+            "versions_url": f"{self.charts.url}/versions.yaml",
             "channels": {"edge": {"chart_repository": self.charts.url}},
             "registries": {host: {"endpoint": self.registry.url} for host in ("ghcr.io", "docker.io")},
         }
