@@ -556,11 +556,12 @@ class TestDescription:
     def test_sources_and_secrets(self) -> None:
         """Each value has its source; no secret is in it."""
         result = loaded(
-            'exclude = ["edge-26.8.1"]\n[registries."ghcr.io"]\nusername = "me"',
+            'charts = ["viz"]\nexclude = ["edge-26.8.1"]\n[registries."ghcr.io"]\nusername = "me"',
             {"MIRROR_REGISTRIES": '{"ghcr.io": {"password": "hunter2"}}', "MIRROR_OVERRIDES__PIN": "tag"},
         )
 
         keys = {key.key: (key.value, key.source) for key in result.describe()}
+        assert (["viz"], "mirror.toml") == keys["charts"]
         assert (["edge-26.8.1"], "mirror.toml") == keys["exclude"]
         assert ("me", "mirror.toml") == keys['registries."ghcr.io".username']
         assert ("**********", "MIRROR_REGISTRIES") == keys['registries."ghcr.io".password']

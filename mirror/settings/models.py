@@ -143,6 +143,10 @@ def _prefix(text: str) -> str:
         raise ValueError("expected a repository path such as linkerd or team/linkerd") from exc
 
 
+def _listed(value: tuple[object, ...] | Literal["all"]) -> list[str] | Literal["all"]:
+    return "all" if value == "all" else [str(item) for item in value]
+
+
 def _optional_path(value: object) -> object:
     return None if value == "" else value
 
@@ -154,12 +158,13 @@ def _path_text(value: Path | None) -> str:
 Names = Annotated[
     tuple[str, ...] | Literal["all"],
     PlainValidator(_names),
+    PlainSerializer(_listed),
     WithJsonSchema({"anyOf": [{"const": "all"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]}),
 ]
 Platforms = Annotated[
     tuple[Platform, ...] | Literal["all"],
     PlainValidator(_platforms),
-    PlainSerializer(lambda value: value if value == "all" else [str(platform) for platform in value]),
+    PlainSerializer(_listed),
     WithJsonSchema({"anyOf": [{"const": "all"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]}),
 ]
 Duration = Annotated[
