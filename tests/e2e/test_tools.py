@@ -1,0 +1,131 @@
+"""What other people's tools make of what we wrote."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mirror.demo.release import RELEASE, TAGS
+from mirror.demo.upstream import Upstream
+from tests.e2e.conftest import Start
+from tests.servers.distribution import Distribution
+from tests.servers.tools import absent, require
+
+
+@pytest.fixture(scope="module")
+def demo() -> Iterator[Upstream]:
+    """A release whose layers are real archives."""
+    with Upstream() as running:
+        yield running
+
+
+@pytest.fixture
+def in_registry(demo: Upstream, open_distribution: Distribution, path: str, start: Start) -> str:
+    """`HOST/PREFIX` of a mirror of it."""
+    place = f"{open_distribution.host}/{path}"
+    sync(demo, start, place)
+    return place
+
+
+def sync(demo: Upstream, start: Start, to: str) -> None:
+    with start(demo.configuration, "sync", RELEASE, "--to", to) as process:
+        _, err = process.communicate(timeout=60)
+    assert 0 == process.returncode, err
+
+
+def digest_of(demo: Upstream, name: str) -> str:
+    [digest] = demo.release.repositories[name].tags.values()
+    return digest
+
+
+class TestSkopeo:
+    def test_it_reads_the_mirrors_tags(self, demo: Upstream, in_registry: str) -> None:
+        """Every image, at upstream's digest; `latest` is not needed."""
+        skopeo = require("skopeo")
+        for name, tag in TAGS.items():
+            target = f"docker://{in_registry}/{name.rpartition('/')[2]}:{tag}"
+            told = json.loads(_said(skopeo, "inspect", "--tls-verify=false", "--no-tags", target))
+
+            assert digest_of(demo, name) == told["Digest"]
+            assert "amd64" == told["Architecture"]
+            assert 2 == len(told["Layers"])
+
+    def test_it_copies_out_of_the_mirror(self, in_registry: str, tmp_path: Path) -> None:
+        """All platforms, blobs and all, digests held."""
+        skopeo = require("skopeo")
+        _said(
+            skopeo,
+            *("copy", "--all", "--src-tls-verify=false", f"docker://{in_registry}/proxy:{RELEASE}"),
+            f"dir:{tmp_path / 'proxy'}",
+        )
+
+        assert 4 + 2 + 4 + 4 <= len(list((tmp_path / "proxy").iterdir()))
+
+    def test_it_reads_the_layout(self, demo: Upstream, start: Start, tmp_path: Path) -> None:
+        """By NAME:TAG."""
+        skopeo = require("skopeo")
+        sync(demo, start, "oci:out")
+        for name, tag in TAGS.items():
+            told = json.loads(_said(skopeo, "inspect", "--raw", f"oci:{tmp_path / 'out'}:{name.split('/')[-1]}:{tag}"))
+
+            assert 4 == len(told["manifests"])
+        _said(
+            skopeo,
+            *("copy", "--all", f"oci:{tmp_path / 'out'}:web:{RELEASE}", f"oci:{tmp_path / 'copy'}:web"),
+        )
+        index = json.loads((tmp_path / "copy" / "index.json").read_text())
+        assert digest_of(demo, "linkerd/web") == index["manifests"][0]["digest"]
+
+
+class TestContainerd:
+    @pytest.fixture
+    def ctr(self, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[str]]:
+        """`ctr` with a containerd of its own."""
+        containerd, ctr = require("containerd"), require("ctr")
+        if os.geteuid():
+            absent("containerd runs as root only")
+        directory = tmp_path_factory.mktemp("containerd")
+        address = directory / "containerd.sock"
+        config = directory / "config.toml"
+        config.write_text(
+            "version = 2\n"
+            f"root = {json.dumps(str(directory / 'root'))}\n"
+            f"state = {json.dumps(str(directory / 'state'))}\n"
+            'disabled_plugins = ["io.containerd.grpc.v1.cri"]\n'
+            f"[grpc]\n  address = {json.dumps(str(address))}\n"
+        )
+        with (directory / "log").open("wb") as log:
+            process = subprocess.Popen([containerd, "--config", str(config)], stdout=log, stderr=log)
+        try:
+            deadline = time.monotonic() + 20
+            while not address.exists() and process.poll() is None and time.monotonic() < deadline:
+                time.sleep(0.05)
+            assert address.exists(), (directory / "log").read_text()[-2000:]
+            yield [ctr, "--address", str(address), "--namespace", "mirror-test"]
+        finally:
+            process.terminate()
+            process.wait(20)
+
+    def test_it_pulls_by_the_mirrors_name(self, demo: Upstream, in_registry: str, ctr: list[str]) -> None:
+        """By tag and digest, as the values pin it; every blob of every platform arrives."""
+        digest = digest_of(demo, "linkerd/proxy")
+        reference = f"{in_registry}/proxy:{RELEASE}@{digest}"
+        _said(*ctr, "content", "fetch", "--plain-http", "--all-platforms", reference)
+        listed = _said(*ctr, "content", "ls", "--quiet").split()
+
+        stored = demo.release.repositories["linkerd/proxy"]
+        assert set() == {digest, *stored.manifests, *stored.blobs} - set(listed)
+        images = _said(*ctr, "images", "ls").splitlines()
+        assert any(reference in line and digest in line for line in images)
+
+
+def _said(*command: str) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=100)
+    assert 0 == done.returncode, done.stderr
+    return done.stdout
