@@ -245,7 +245,10 @@ def parse_accepted(texts: Sequence[str]) -> dict[Reference, Digest]:
             raise UsageError(
                 f"--accept {text}: expected REFERENCE@DIGEST, as cr.l5d.io/linkerd/proxy:edge-26.8.3@sha256:…"
             )
-        accepted[Reference.parse(reference)] = Digest.parse(digest)
+        parsed = Reference.parse(reference)
+        if parsed.digest:
+            raise UsageError(f"--accept {text}: {reference} already names a digest, so that nothing could move it")
+        accepted[parsed] = Digest.parse(digest)
     return accepted
 
 

@@ -1,0 +1,123 @@
+"""The composition root: destinations by name or given, hosts that may be contacted, what is accepted."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from mirror.app import App, parse_accepted
+from mirror.errors import RegistryError, UsageError
+from mirror.http.proxies import Proxies
+from mirror.oci.content import Digest
+from mirror.oci.reference import Reference, Repository
+from mirror.plan import Target
+from mirror.settings import Settings
+
+A = Digest.of(b"A")
+PRODUCTION = {"kind": "registry", "registry": "registry.example.com", "prefix": "l5d"}
+DISK = {"kind": "layout", "directory": "out"}
+
+
+def app(**document: Any) -> App:
+    return App(Settings.model_validate(document), {}, Proxies())
+
+
+class TestMirrors:
+    @pytest.mark.parametrize(
+        ("to", "name", "target", "pulled"),
+        [
+            (
+                "registry.example.com/l5d",
+                "registry.example.com-l5d",
+                "registry.example.com/l5d/web:v1",
+                "registry.example.com/l5d/web",
+            ),
+            ("registry.example.com", "registry.example.com", "registry.example.com/web:v1", "registry.example.com/web"),
+            ("localhost:5000/a/b", "localhost-5000-a-b", "localhost:5000/a/b/web:v1", "localhost:5000/a/b/web"),
+            ("oci:some/out", "oci-some-out", "oci:some/out:web:v1", "/web"),
+        ],
+    )
+    def test_given(self, to: str, name: str, target: str, pulled: str) -> None:
+        """Named for a folder; targets as a person writes them."""
+        [mirror] = app().mirrors(to)
+
+        assert name == mirror.name
+        assert target == mirror.target(Target("web", "v1"))
+        assert pulled == mirror.pull_name("web")
+
+    def test_configured(self) -> None:
+        """All of them without `--to`, one by its name."""
+        made = app(destinations={"production": PRODUCTION, "disk": DISK})
+
+        assert ["production", "disk"] == [mirror.name for mirror in made.mirrors()]
+        assert ["disk"] == [mirror.name for mirror in made.mirrors("disk")]
+        with pytest.raises(UsageError, match=r"production, disk.*--to"):
+            made.mirror()
+
+    def test_without_any(self) -> None:
+        """A layout beside us."""
+        assert ["oci:linkerd-mirror"] == [mirror.place for mirror in app().mirrors()]
+
+    def test_the_name_that_clusters_pull_by(self) -> None:
+        """Where it is configured, it is that."""
+        pulled = app(destinations={"production": PRODUCTION | {"pull_registry": "pull.example.com/x"}})
+
+        assert "pull.example.com/x/web" == pulled.mirror().pull_name("web")
+        assert "registry.example.com/l5d/web" == app(destinations={"p": PRODUCTION}).mirror().pull_name("web")
+
+    @pytest.mark.parametrize("to", ["nonsense", "oci:", "x.io/UPPER", "x.io/", "https://x.io/y", "a b.c/d", "-"])
+    def test_nonsense(self, to: str) -> None:
+        """The operator's input is wrong."""
+        with pytest.raises(UsageError):
+            app(destinations={"production": PRODUCTION}).mirrors(to)
+
+
+class TestSource:
+    @pytest.mark.parametrize(
+        ("repository", "host", "path"),
+        [
+            ("cr.l5d.io/linkerd/proxy", "ghcr.io", "linkerd/proxy"),
+            ("ghcr.io/linkerd/proxy", "ghcr.io", "linkerd/proxy"),
+            ("docker.io/prom/prometheus", "docker.io", "prom/prometheus"),
+            ("gcr.io/google_containers/pause", "registry.k8s.io", "pause"),
+        ],
+    )
+    def test_where_it_really_is(self, repository: str, host: str, path: str) -> None:
+        """Aliases applied."""
+        found = app().source(Repository.parse(repository))
+
+        assert f"{host}/{path}" == found.name
+
+    @pytest.mark.parametrize("repository", ["evil.example.com/x/y", "127.0.0.1:80/x/y"])
+    def test_a_host_that_only_a_chart_names(self, repository: str) -> None:
+        """Not contacted, and what would allow it."""
+        with pytest.raises(RegistryError, match=r"add \[registries\.\""):
+            app().source(Repository.parse(repository))
+
+    def test_a_host_that_the_configuration_names(self) -> None:
+        """An entry, an alias, a destination."""
+        made = app(
+            registries={"a.example.com": {"max_connections": 2}, "b.example.com": {"alias": "c.example.com/proxy"}},
+            destinations={"production": PRODUCTION},
+        )
+
+        assert "a.example.com/x/y" == made.source(Repository.parse("a.example.com/x/y")).name
+        assert "c.example.com/proxy/x" == made.source(Repository.parse("b.example.com/x")).name
+        assert "registry.example.com/x/y" == made.source(Repository.parse("registry.example.com/x/y")).name
+
+
+class TestAccepted:
+    def test_several(self) -> None:
+        """By reference, as charts write it or with the host filled in."""
+        text = [f"cr.l5d.io/linkerd/web:v1@{A}", f"prom/prometheus:v2@{A}"]
+
+        assert {Reference.parse("cr.l5d.io/linkerd/web:v1"): A, Reference.parse("docker.io/prom/prometheus:v2"): A} == (
+            parse_accepted(text)
+        )
+
+    @pytest.mark.parametrize("text", ["web", "web:v1", f"@{A}", "web:v1@", "web:v1@sha256:abc", f"web:v1@{A}@{A}"])
+    def test_nonsense(self, text: str) -> None:
+        """The operator's input is wrong."""
+        with pytest.raises(UsageError):
+            parse_accepted([text])
