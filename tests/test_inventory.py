@@ -1,0 +1,184 @@
+"""The survey: what is asked of whom, and what decides that charts are read again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mirror.app import App
+from mirror.destinations.generic import Mirror
+from mirror.errors import UnknownRelease, UsageError
+from mirror.http.proxies import Proxies
+from mirror.inventory import Wanted
+from mirror.oci.content import Platform
+from mirror.plan import Copy, Fail, Keep
+from mirror.settings import Settings
+from tests.runs import only, sync
+from tests.servers.fake import FakeRegistry
+from tests.servers.upstream import NEXT, RELEASE, Upstream, references, upstream_server
+
+WEB = references()[2]
+
+
+@pytest.fixture
+def upstream() -> Iterator[Upstream]:
+    with upstream_server() as running:
+        running.publish()
+        yield running
+
+
+def into(upstream: Upstream, fake: FakeRegistry, tmp_path: Path, **more: Any) -> Settings:
+    destination = {"kind": "registry", "registry": fake.host, "prefix": "l5d"}
+    tables: dict[str, Any] = {"destinations": {"test": destination}, "overrides": {"directory": str(tmp_path / "o")}}
+    return upstream.settings(**tables | more)
+
+
+def mirror(**more: Any) -> Mirror:
+    facts: dict[str, Any] = {"paths": "flat", "pull_registry": "x.io/l5d"}
+    facts |= more
+
+    def never(path: str) -> Any:
+        raise AssertionError(path)
+
+    return Mirror("test", "x.io/l5d", "/", "l5d", open=never, **facts)
+
+
+class TestFingerprint:
+    def test_the_same_wishes(self) -> None:
+        """It is the same in every run."""
+        assert Wanted().fingerprint(mirror()) == Wanted().fingerprint(mirror())
+
+    @pytest.mark.parametrize(
+        "other",
+        [
+            Wanted(charts=("linkerd-viz",)),
+            Wanted(platforms=(Platform("linux", "amd64"),)),
+            Wanted(referrers="require"),
+            Wanted(pin="tag"),
+            Wanted(pull_secrets=("regcred",)),
+        ],
+    )
+    def test_others(self, other: Wanted) -> None:
+        """What decides the record's content plans anew."""
+        assert Wanted().fingerprint(mirror()) != other.fingerprint(mirror())
+
+    @pytest.mark.parametrize("other", [mirror(paths="upstream"), mirror(pull_registry="y.io/l5d")])
+    def test_another_place(self, other: Mirror) -> None:
+        """So do paths, and the name that clusters pull by."""
+        assert Wanted().fingerprint(mirror()) != Wanted().fingerprint(other)
+
+    @pytest.mark.parametrize("other", [Wanted(moved_tags="follow"), Wanted(overrides_directory=Path("elsewhere"))])
+    def test_what_does_not_matter(self, other: Wanted) -> None:
+        """What a run decides anew each time."""
+        assert Wanted().fingerprint(mirror()) == other.fingerprint(mirror())
+
+    def test_the_operators_files_count_by_their_content(self, tmp_path: Path) -> None:
+        """The proof renders with them."""
+        file = tmp_path / "values.yaml"
+        wanted = Wanted(extra_values={"linkerd-viz": (file,)})
+        file.write_text("a: 1\n")
+        before = wanted.fingerprint(mirror())
+        file.write_text("a: 2\n")
+
+        assert before != wanted.fingerprint(mirror())
+
+    def test_a_file_that_is_not_there(self, tmp_path: Path) -> None:
+        """The operator's input is wrong."""
+        with pytest.raises(UsageError, match=r"nowhere\.yaml cannot be read: No such file or directory"):
+            Wanted(extra_values={"linkerd-viz": (tmp_path / "nowhere.yaml",)}).fingerprint(mirror())
+
+
+class TestSurvey:
+    async def test_an_image_of_several_releases_is_asked_for_once(
+        self, upstream: Upstream, fake: FakeRegistry, tmp_path: Path
+    ) -> None:
+        """Upstream's limits are for pulls."""
+        upstream.publish(NEXT)
+        async with App(into(upstream, fake, tmp_path), {}, Proxies()) as app:
+            plans = await app.surveyor().plan(app.selectors([RELEASE, NEXT]))
+
+        assert [4, 4] == [len(plan.images) for plan in plans]
+        assert 1 == len(upstream.registry.asked("HEAD /v2/prom/prometheus/.*"))
+        assert 7 == len(upstream.registry.asked("HEAD .*"))
+
+    async def test_a_plan_writes_nothing(self, upstream: Upstream, fake: FakeRegistry, tmp_path: Path) -> None:
+        """It only asks."""
+        async with App(into(upstream, fake, tmp_path), {}, Proxies()) as app:
+            [plan] = await app.surveyor().plan(app.selectors([]))
+
+        assert {"GET", "HEAD"} == {seen.method for seen in fake.requests}
+        assert all(isinstance(image.action, Copy) for image in plan.images)
+
+    async def test_an_incomplete_record_reads_the_charts_again(
+        self, upstream: Upstream, fake: FakeRegistry, tmp_path: Path
+    ) -> None:
+        """Until it is whole."""
+        settings = into(upstream, fake, tmp_path)
+        upstream.remove(WEB)
+        await sync(settings)
+        upstream.forget_requests()
+        upstream.put(WEB, upstream.images[WEB])
+        report = only(await sync(settings))
+        read = len(upstream.charts.requests)
+        upstream.forget_requests()
+        await sync(settings)
+
+        assert "synced" == report.outcome
+        assert 4 == read
+        assert [] == upstream.charts.requests
+
+    async def test_one_mirror_in_step_and_one_that_is_new(
+        self, upstream: Upstream, fake: FakeRegistry, tmp_path: Path
+    ) -> None:
+        """The one is kept, the other is copied, from one look at upstream."""
+        await sync(into(upstream, fake, tmp_path))
+        destinations = {
+            name: {"kind": "registry", "registry": fake.host, "prefix": prefix}
+            for name, prefix in (("old", "l5d"), ("new", "other"))
+        }
+        upstream.forget_requests()
+        async with App(into(upstream, fake, tmp_path, destinations=destinations), {}, Proxies()) as app:
+            old, new = await app.surveyor().plan(app.selectors([]))
+
+        assert {Keep} == {type(image.action) for image in old.images}
+        assert {Copy} == {type(image.action) for image in new.images}
+        assert 4 == len(upstream.registry.requests)
+
+    async def test_a_recorded_mirror_needs_no_charts_where_another_does(
+        self, upstream: Upstream, fake: FakeRegistry, tmp_path: Path
+    ) -> None:
+        """Charts that cannot be read fail the new one alone."""
+        await sync(into(upstream, fake, tmp_path))
+        upstream.charts.files.clear()
+        destinations = {
+            name: {"kind": "registry", "registry": fake.host, "prefix": prefix}
+            for name, prefix in (("old", "l5d"), ("new", "other"))
+        }
+        async with App(into(upstream, fake, tmp_path, destinations=destinations), {}, Proxies()) as app:
+            old, new = await app.surveyor().plan(app.selectors([]))
+
+        assert "" == old.problem
+        assert "404" in new.problem
+
+    async def test_an_unknown_release(self, upstream: Upstream, fake: FakeRegistry, tmp_path: Path) -> None:
+        """The nearest that there is."""
+        async with App(into(upstream, fake, tmp_path), {}, Proxies()) as app:
+            with pytest.raises(UnknownRelease, match=f"no {NEXT}.*{RELEASE}"):
+                await app.surveyor().plan(app.selectors([NEXT]))
+
+    async def test_a_destination_that_does_not_know(
+        self, upstream: Upstream, fake: FakeRegistry, tmp_path: Path
+    ) -> None:
+        """One tag that cannot be asked for fails that image alone."""
+        from tests.servers.fake import ALWAYS, Fault, answer
+
+        fake.faults.append(Fault("HEAD /v2/l5d/web/manifests/.*", answer(403), times=ALWAYS))
+        async with App(into(upstream, fake, tmp_path), {}, Proxies()) as app:
+            [plan] = await app.surveyor().plan(app.selectors([]))
+
+        failed = {image.image.reference: image.action for image in plan.images if isinstance(image.action, Fail)}
+        assert [WEB] == list(failed)
+        assert "the destination cannot be asked" in failed[WEB].reason
