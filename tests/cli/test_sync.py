@@ -16,6 +16,7 @@ from mirror.oci.layout import Layout
 from tests.cli.conftest import Desk
 from tests.servers.distribution import PASSWORD, USERNAME, Distribution
 from tests.servers.fake import ALWAYS, Fault, Manners, answer, becomes, corrupt, stalled
+from tests.servers.tools import absent
 from tests.servers.upstream import CHARTS, NEXT, RELEASE, references, two_platforms
 
 WEB = references()[2]
@@ -258,7 +259,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     where = tmp_path / "small"
     where.mkdir()
     if subprocess.run(["/bin/mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(where)], check=False).returncode:
-        pytest.skip("only root may mount a small file system")
+        absent("only root may mount a small file system")
     try:
         yield where
     finally:
