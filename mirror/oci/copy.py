@@ -215,25 +215,19 @@ class Copier:
         )
 
     async def _bring(self, source: Source, destination: Destination, blob: Descriptor, on_bytes: OnBytes) -> None:
+        while in_flight := self._in_flight.get(blob.digest):  # one looks and uploads, the others mount what it brought
+            await in_flight.wait()
         upload: Upload | None = None
-        is_absent = False
-        while upload is None:
-            if holder := self._holders.get(blob.digest):
-                upload = await destination.start_upload(blob, mount_from=holder.path)
-                if upload is None:
-                    return
-            elif in_flight := self._in_flight.get(blob.digest):
-                await in_flight.wait()
-            elif is_absent:
-                break
-            elif await destination.has_blob(blob):
-                self._holders.setdefault(blob.digest, destination)
+        if holder := self._holders.get(blob.digest):
+            upload = await destination.start_upload(blob, mount_from=holder.path)
+            if upload is None:
                 return
-            else:
-                is_absent = True  # unless somebody has brought it, or begun to, while we asked
         flight = self._in_flight[blob.digest] = asyncio.Event()
         try:
-            await self._upload(source, destination, blob, upload, on_bytes)
+            if not await destination.has_blob(blob):
+                await self._upload(source, destination, blob, upload, on_bytes)
+            elif upload is not None:
+                upload.abort()
             self._holders.setdefault(blob.digest, destination)
         finally:
             if self._in_flight.get(blob.digest) is flight:
