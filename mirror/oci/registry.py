@@ -254,14 +254,13 @@ class RegistryRepository:
 
     async def start_upload(self, blob: Descriptor, *, mount_from: str = "") -> HttpUpload | None:
         """See Destination; distribution-spec v1.1 #mounting-a-blob-from-another-repository, #post-then-put."""
-        where, scope, query = self._at(blob.digest), self._scope("pull,push"), ""
-        if mount_from:
-            query = "?" + urlencode({"mount": str(blob.digest), "from": mount_from})
-            scope += f" repository:{mount_from}:pull"
-        url = self._url(f"blobs/uploads/{query}")
-        answer = await self.registry.request("POST", url, scope=scope, where=where)
-        if answer.status == 201 and mount_from:
+        where = self._at(blob.digest)
+        answer = await self._mount(blob, mount_from) if mount_from else None
+        if answer is not None and answer.status == 201:
             return None
+        if answer is None or answer.status != 202:
+            url = self._url("blobs/uploads/")
+            answer = await self.registry.request("POST", url, scope=self._scope("pull,push"), where=where)
         location = answer.headers.get("location")
         if answer.status not in (201, 202) or not location:
             raise refusal(answer, where=where, asked="POST")
@@ -274,6 +273,16 @@ class RegistryRepository:
             headers={"Authorization": sent} if sent and origin(at) == origin(self.registry.endpoint) else {},
             refusal=lambda answer: refusal(answer, where=where, asked="PUT"),
         )
+
+    async def _mount(self, blob: Descriptor, mount_from: str) -> Answer | None:
+        """The answer to a request to mount; None where we may not read from there, as some registries see it."""
+        query = urlencode({"mount": str(blob.digest), "from": mount_from})
+        scope = f"{self._scope('pull,push')} repository:{mount_from}:pull"
+        try:
+            url = self._url(f"blobs/uploads/?{query}")
+            return await self.registry.request("POST", url, scope=scope, where=self._at(blob.digest))
+        except AccessDenied:  # the other repository's scope spoils the token (google/go-containerregistry#1404)
+            return None
 
     async def put_manifest(self, manifest: Manifest, *, tag: str = "") -> bool:
         """See Destination; a registry that names another digest than ours is a ContentError."""

@@ -301,6 +301,23 @@ async def test_an_upload_elsewhere(fake: FakeRegistry, proxy: Proxy) -> None:
         assert "authorization" not in storage.requests[0].headers
 
 
+@pytest.mark.parametrize("status", [400, 401, 403, 405], ids=str)
+async def test_a_mount_that_is_refused_becomes_an_upload(
+    fake: FakeRegistry, repository: RegistryRepository, status: int
+) -> None:
+    """A registry may refuse the other repository (google/go-containerregistry#1404): the blob comes all the same."""
+    fake.faults.append(Fault("POST .*mount=.*", refusal(status, "DENIED"), times=ALWAYS))
+    promise = await upload(repository, b"content")
+    other = repository.registry.repository("linkerd/other")
+
+    started = await other.start_upload(promise, mount_from=_NAME)
+
+    assert started is not None
+    await asyncio.to_thread(started.write, memoryview(b"content"))
+    await asyncio.to_thread(started.finish)
+    assert await other.has_blob(promise)
+
+
 async def test_mounts(fake: FakeRegistry, repository: RegistryRepository) -> None:
     """201 is mounted; 202 is an upload, which goes on where it was opened."""
     (promise, *_) = _IMAGE.manifest.blobs
