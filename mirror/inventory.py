@@ -23,13 +23,14 @@ import structlog
 
 from mirror import record as records
 from mirror.destinations.generic import Mirror
-from mirror.errors import MirrorError, UsageError
-from mirror.linkerd.chart import Chart, ChartFacts
+from mirror.errors import ManifestError, MirrorError, UsageError
+from mirror.linkerd.chart import Chart, ChartFacts, ChartIndex
 from mirror.linkerd.images import Image, release_images
-from mirror.linkerd.release import Release, Selector
+from mirror.linkerd.movements import moved, went_back
+from mirror.linkerd.release import Newest, Release, Selector
 from mirror.oci.content import Digest, Platform
 from mirror.oci.copy import Graph, gather, read_graph
-from mirror.oci.manifest import restricted
+from mirror.oci.manifest import Manifest, restricted
 from mirror.oci.reference import Reference, Repository
 from mirror.oci.storage import Source
 from mirror.plan import (
@@ -38,9 +39,9 @@ from mirror.plan import (
     Found,
     Gone,
     Mirrored,
-    Recorded,
     Refuse,
     Target,
+    Unfit,
     Unknown,
     Upstream,
     clashes,
@@ -62,6 +63,10 @@ class Catalogue(Protocol):
 
     async def charts(self, release: Release) -> tuple[Chart, ...]:
         """The charts of *release* that are asked for; raises UnknownRelease with the nearest ones."""
+        ...
+
+    def indexes(self) -> Mapping[str, ChartIndex]:
+        """The chart indexes that have been read, by channel; asks nobody."""
         ...
 
 
@@ -110,6 +115,8 @@ class ImagePlan:
     target: Target
     action: Action
     recorded: RecordedImage | None
+    lacks: tuple[str, ...] = ()
+    """The platforms of the filter that upstream does not have of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +132,21 @@ class ReleasePlan:
     """Empty where the images come from the record: then nothing is rendered again."""
     images: tuple[ImagePlan, ...] = ()
     problem: str = ""
+    movements: tuple[str, ...] = ()
+    """What its chart repository says otherwise than when it was recorded."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What an operator should know of it: movements, and platforms that images lack."""
+        by_platforms: dict[tuple[str, ...], list[str]] = {}
+        for image in self.images:
+            if image.lacks:
+                by_platforms.setdefault(image.lacks, []).append(image.image.reference)
+        lacking = (
+            f"upstream has no {' and no '.join(platforms)} of {', '.join(references)}"
+            for platforms, references in by_platforms.items()
+        )
+        return (*self.movements, *lacking)
 
 
 @dataclass(slots=True)
@@ -141,10 +163,36 @@ class Surveyor:
     async def plan(self, selectors: Sequence[Selector], *, refresh: bool = False) -> tuple[ReleasePlan, ...]:
         """A plan for every release at every mirror. Writes nothing."""
         releases = await self.catalogue.select(selectors)
+        channels = list(dict.fromkeys(each.channel for each in selectors if isinstance(each, Newest)))
+        backs = await gather(*(self._went_back(mirror, channels) for mirror in self.mirrors))
         plans = await gather(*(self._plan_release(release, refresh=refresh) for release in releases))
+        plans = [list(map(_telling, several, backs)) for several in plans]
         by_mirror = zip(*plans, strict=True)
         refused = {mirror.name: self._clashes(of) for mirror, of in zip(self.mirrors, by_mirror, strict=False)}
         return tuple(_refusing(plan, refused[plan.mirror.name]) for several in plans for plan in several)
+
+    async def _went_back(self, mirror: Mirror, channels: Sequence[str]) -> dict[str, str]:
+        """By channel, what is to be said of its chart index, beside what *mirror* has recorded."""
+        try:
+            recorded = await records.recorded(mirror.records) if channels else ()
+        except MirrorError:
+            return {}  # planning says so, by release
+        indexes = self.catalogue.indexes()
+        backs = {channel: went_back(indexes[channel], channel, recorded) for channel in channels if channel in indexes}
+        for channel, told in backs.items():
+            if told:
+                log.warning("charts.index_went_back", destination=mirror.name, channel=channel, reason=told)
+        return {channel: told for channel, told in backs.items() if told}
+
+    def _moved(self, mirror: Mirror, release: Release, found: Record | MirrorError | None) -> tuple[str, ...]:
+        """What is to be said of the charts of *release*, if its chart index has been read."""
+        index = self.catalogue.indexes().get(release.channel)
+        if index is None or not isinstance(found, Record):
+            return ()
+        told = moved(index, release, found.charts)
+        for each in told:
+            log.warning("charts.moved", destination=mirror.name, release=str(release), reason=each)
+        return told
 
     def _clashes(self, plans: Sequence[ReleasePlan]) -> Mapping[str, str]:
         """Why images of *plans*, all of one mirror, cannot go where they would, by reference: others go there."""
@@ -176,7 +224,11 @@ class Surveyor:
                 return await self._plan_images(ReleasePlan(mirror, release, "", found, found.charts), held)
             return ReleasePlan(mirror, release, problem=problem)
 
-        return await gather(*map(planned, self.mirrors, before))
+        plans = await gather(*map(planned, self.mirrors, before))
+        return [
+            replace(plan, movements=self._moved(plan.mirror, release, found))
+            for plan, found in zip(plans, before, strict=True)
+        ]
 
     async def _read_record(self, mirror: Mirror, release: Release) -> Record | MirrorError | None:
         try:
@@ -202,7 +254,7 @@ class Surveyor:
         async def planned(image: Image) -> ImagePlan:
             reference = references[image.reference]
             recorded = plan.before.image(image.reference) if plan.before else None
-            known = recorded.digests if recorded and plan.before and plan.before.asked == asked else None
+            known = recorded if plan.before and plan.before.asked == asked else None
             async with asyncio.TaskGroup() as group:
                 there = group.create_task(self._seen_upstream(reference, known))
                 here = group.create_task(self._seen_at(plan.mirror, places[reference]))
@@ -214,11 +266,13 @@ class Surveyor:
                 is_first_party=image.is_first_party,
                 accepted=self.wanted.accept.get(reference),
             )
-            return ImagePlan(image, reference.repository, places[reference], action, recorded)
+            seen = there.result()
+            lacks = seen.lacks if isinstance(seen, Found) else recorded.lacks if recorded else ()
+            return ImagePlan(image, reference.repository, places[reference], action, recorded, lacks)
 
         return replace(plan, asked=asked, images=tuple(await gather(*map(planned, images))))
 
-    async def _seen_upstream(self, reference: Reference, known: Recorded | None) -> Upstream:
+    async def _seen_upstream(self, reference: Reference, known: RecordedImage | None) -> Upstream:
         key = str(reference)
         if key not in self._upstream:
             self._upstream[key] = asyncio.create_task(self._ask_upstream(reference))
@@ -236,15 +290,19 @@ class Surveyor:
         except MirrorError as exc:
             return Unknown(str(exc))
 
-    async def _found(self, reference: Reference, digest: Digest, known: Recorded | None) -> Upstream:
-        if not self.wanted.platforms:
+    async def _found(self, reference: Reference, digest: Digest, known: RecordedImage | None) -> Upstream:
+        platforms = self.wanted.platforms
+        if not platforms:
             return Found(digest, digest)
-        if known is not None and known.upstream == digest:  # recorded under the same filter: no need to read it
-            return Found(digest, known.mirrored)
+        if known is not None and known.digests.upstream == digest:  # recorded under the same filter: no need to read it
+            return Found(digest, known.digests.mirrored, known.lacks)
         try:
             source = self.source(reference.repository)
             index = await source.manifest(digest)
-            return Found(digest, restricted(index, self.wanted.platforms, where=str(reference)).digest)
+            yields = restricted(index, platforms, where=str(reference)).digest
+            return Found(digest, yields, _lacking(index, platforms))
+        except ManifestError as exc:
+            return Unfit(str(exc))
         except MirrorError as exc:
             return Unknown(str(exc))
 
@@ -272,7 +330,8 @@ class Surveyor:
                 )
             )
         problems = tuple(f"{plan.release} at {plan.mirror.place}: {plan.problem}" for plan in plans if plan.problem)
-        return PlanReport(tuple(rows), problems, sum(shared.values()))
+        notes = tuple(f"{plan.release} at {plan.mirror.place}: {note}" for plan in plans for note in plan.notes)
+        return PlanReport(tuple(rows), problems, sum(shared.values()), notes)
 
     async def _missing_blobs(self, plan: ReleasePlan, image: ImagePlan) -> Mapping[Digest, int]:
         if not isinstance(image.action, Copy):
@@ -303,3 +362,15 @@ def _refusing(plan: ReleasePlan, refused: Mapping[str, str]) -> ReleasePlan:
             for image, why in zip(plan.images, reasons, strict=True)
         ),
     )
+
+
+def _telling(plan: ReleasePlan, backs: Mapping[str, str]) -> ReleasePlan:
+    """*plan* with what *backs* has to say of its channel."""
+    told = backs.get(plan.release.channel)
+    return replace(plan, movements=(told, *plan.movements)) if told else plan
+
+
+def _lacking(index: Manifest, platforms: Sequence[Platform]) -> tuple[str, ...]:
+    """Those of *platforms* of which *index* has no image; what is no index does not say what it is for."""
+    present = [child.platform for child in index.children if child.platform]
+    return tuple(str(each) for each in platforms if index.is_index and not any(map(each.covers, present)))

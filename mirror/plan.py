@@ -1,11 +1,12 @@
 """The plan: three inventories become one action for each image. Pure; nothing here talks to anybody.
 
 A three-way merge: the digest that differs says who moved. `-` is none, `gone` is a 404, `unknown` is a place that did
-not answer (network, 5xx, 429, 401, 403).
+not answer (network, 5xx, 429, 401, 403), `unfit` is what cannot be taken.
 
     recorded │ upstream      │ mirrored │ action
     ─────────┼───────────────┼──────────┼──────────────────────────────────────────────────────────────
     any      │ any           │ unknown  │ Fail
+    any      │ unfit         │ any      │ Fail
     A        │ A             │ A        │ Keep
     -        │ A             │ A        │ Adopt: walked as after a copy, then recorded
     A or -   │ A             │ -        │ Copy
@@ -44,6 +45,8 @@ class Found:
 
     digest: Digest
     yields: Digest
+    lacks: tuple[str, ...] = ()
+    """The platforms of the filter that it does not have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +61,14 @@ class Unknown:
     reason: str
 
 
-Upstream: TypeAlias = Found | Gone | Unknown
+@dataclass(frozen=True, slots=True)
+class Unfit:
+    """What is there cannot be taken: it has none of the platforms that are wanted, or is no manifest that we read."""
+
+    reason: str
+
+
+Upstream: TypeAlias = Found | Gone | Unknown | Unfit
 Mirrored: TypeAlias = Digest | Gone | Unknown
 
 
@@ -140,6 +150,8 @@ def _decide(  # noqa: PLR0912 - the table above, a case a row
     match recorded, upstream, mirrored:
         case _, _, Unknown(reason):
             return Fail(f"the destination cannot be asked: {reason}")
+        case _, Unfit(reason), _:
+            return Fail(reason)
         case None, Unknown(reason), _:
             return Fail(f"upstream cannot be asked: {reason}")
         case None, Gone(), _:

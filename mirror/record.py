@@ -15,15 +15,17 @@ import asyncio
 import json
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
 import structlog
 
-from mirror.errors import BadReference, ManifestError, MirrorError, NotFound
+from mirror.errors import BadReference, ManifestError, MirrorError, NotFound, UsageError
 from mirror.linkerd.chart import ChartFacts
 from mirror.linkerd.images import Control, Image
+from mirror.linkerd.release import Release
 from mirror.oci.blob import Upload
 from mirror.oci.content import Descriptor, Digest
 from mirror.oci.copy import read_small
@@ -67,6 +69,8 @@ class RecordedImage:
     """An operator settled a refusal by accepting this digest; *replaced* is the one that was turned down."""
     accepted_at: str = ""
     replaced: str = ""
+    lacks: tuple[str, ...] = ()
+    """The platforms of the filter that upstream does not have of it."""
     evidence: Evidence | None = None
     """Only in the layer."""
 
@@ -141,6 +145,15 @@ async def read(records: Destination, release: str) -> Record | None:
     if record.release != release:
         raise ManifestError(f"{where} is not the record of {release}, it is of {record.release}; remove that tag")
     return record
+
+
+async def recorded(records: Destination) -> tuple[Release, ...]:
+    """The releases that have a record, by its tag alone."""
+    releases = list[Release]()
+    for tag in await records.tags():
+        with suppress(UsageError):  # the tag of a referrer, or not ours
+            releases.append(Release.parse(tag))
+    return tuple(releases)
 
 
 async def write(records: Destination, record: Record, *, verified_at: datetime) -> None:
@@ -238,6 +251,8 @@ def _image(image: RecordedImage) -> dict[str, Any]:
         "optional": image.image.is_optional,
         "notes": list(image.image.notes),
     }
+    if image.lacks:
+        document["lacks"] = list(image.lacks)
     if image.is_accepted:
         document["accepted"] = {"at": image.accepted_at, "replaced": image.replaced}
     return document
@@ -310,6 +325,7 @@ def _parsed_image(entry: Mapping[str, Any]) -> RecordedImage:
         is_accepted=bool(accepted),
         accepted_at=_text(accepted.get("at", "")),
         replaced=_text(accepted.get("replaced", "")),
+        lacks=tuple(map(_text, entry.get("lacks", ()))),
     )
 
 

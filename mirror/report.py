@@ -76,6 +76,8 @@ class PlanReport:
     problems: tuple[str, ...]
     """A sentence for each release that could not be planned."""
     size: int
+    notes: tuple[str, ...] = ()
+    """What an operator should know: a chart that moved, platforms that upstream lacks."""
 
     @property
     def exit_code(self) -> int:
@@ -101,6 +103,7 @@ class PlanReport:
             ],
             "bytes": self.size,
             "problems": list(self.problems),
+            "notes": list(self.notes),
         }
 
 

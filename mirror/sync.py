@@ -95,7 +95,7 @@ class Syncer:
         destination, release = plan.mirror.name, str(plan.release)
         if plan.problem:
             log.error("sync.release_failed", destination=destination, release=release, reason=plan.problem)
-            return ReleaseReport(destination, release, problem=plan.problem)
+            return ReleaseReport(destination, release, notes=plan.notes, problem=plan.problem)
         done = await gather(*(self._image(copier, plan, image) for image in plan.images))
         reports = tuple(one.report for one in done)
         held = tuple(one.recorded for one in done if one.recorded is not None)
@@ -124,7 +124,7 @@ class Syncer:
             is_proof_recorded=paper.is_recorded,
             proof_problems=paper.problems,
             overrides=paper.files,
-            notes=paper.notes,
+            notes=(*plan.notes, *paper.notes),
             problem="; ".join(filter(None, (paper.failure, unkept))),
         )
 
@@ -181,7 +181,9 @@ class Syncer:
         match action:
             case Keep(digest, warning):
                 # the charts, and where images go, may be others than when it was recorded
-                kept = image.recorded and replace(image.recorded, image=image.image, target=image.target)
+                kept = image.recorded and replace(
+                    image.recorded, image=image.image, target=image.target, lacks=image.lacks
+                )
                 return ("kept", digest, warning), kept
             case Refuse():
                 return ("refused", None, _with_remedy(image.image.reference, action)), image.recorded
@@ -257,6 +259,7 @@ class Syncer:
             recorded = replace(image.recorded, image=image.image, target=image.target)
         return replace(
             recorded,
+            lacks=image.lacks,
             evidence=Evidence(
                 media_type=graph.root.media_type,
                 size=graph.size,

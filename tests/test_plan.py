@@ -21,6 +21,7 @@ from mirror.plan import (
     Recorded,
     Refuse,
     Target,
+    Unfit,
     Unknown,
     Upstream,
     clashes,
@@ -32,7 +33,13 @@ A, B, C = (Digest.of(text) for text in (b"A", b"B", b"C"))
 A1, A2, B1 = (Digest.of(text) for text in (b"A filtered", b"A filtered otherwise", b"B filtered"))
 
 RECORDED = {"-": None, "A": Recorded(A, A)}
-UPSTREAM: dict[str, Upstream] = {"A": Found(A, A), "B": Found(B, B), "gone": Gone(), "unknown": Unknown("no route")}
+UPSTREAM: dict[str, Upstream] = {
+    "A": Found(A, A),
+    "B": Found(B, B),
+    "gone": Gone(),
+    "unknown": Unknown("no route"),
+    "unfit": Unfit("none of the platforms"),
+}
 MIRRORED: dict[str, Mirrored] = {"A": A, "B": B, "C": C, "-": Gone(), "unknown": Unknown("no route")}
 
 # recorded, upstream: what is done where the mirror has A, B, C, nothing, or does not answer. Of DESIGN.md's table.
@@ -41,10 +48,12 @@ TABLE = """
     - B        refuse adopt  refuse copy   fail
     - gone     refuse refuse refuse refuse fail
     - unknown  fail   fail   fail   fail   fail
+    - unfit    fail   fail   fail   fail   fail
     A A        keep   refuse refuse copy   fail
     A B        refuse refuse refuse refuse fail
     A gone     keep   fail   fail   fail   fail
     A unknown  keep   fail   fail   fail   fail
+    A unfit    fail   fail   fail   fail   fail
 """
 # Where it differs: for a third party, and where moved tags are followed.
 THIRD_PARTY = "A B        keep   refuse refuse copy   fail"

@@ -222,10 +222,10 @@ class TestInStep:
     async def test_files_that_are_right_are_left_alone(self, settings: Settings) -> None:
         """They keep their times."""
         report = only(await sync(settings))
-        before = [Path(file).stat() for file in report.overrides]
+        before = [(stat.st_ino, stat.st_mtime_ns) for stat in (Path(file).stat() for file in report.overrides)]
         await sync(settings)
 
-        assert before == [Path(file).stat() for file in report.overrides]
+        assert before == [(stat.st_ino, stat.st_mtime_ns) for stat in (Path(f).stat() for f in report.overrides)]
 
     async def test_refresh_reads_the_charts_again(
         self, settings: Settings, upstream: Upstream, open_distribution: Distribution, path: str
@@ -702,7 +702,72 @@ class TestPlatformFilter:
 
         assert 1 == report.exit_code
         assert fields(all_are="failed") == outcomes(only(report))
-        assert "linux/amd64, linux/arm64" in reasons(only(report))["web"]
+        web = reasons(only(report))["web"]
+        assert f"ghcr.io/linkerd/web:{RELEASE}" in web or WEB in web
+        assert "none of the platforms linux/s390x is in the index, which has linux/amd64, linux/arm64" in web
+        assert "cannot be asked" not in web
+
+    async def test_images_that_differ_in_platforms(
+        self, upstream: Upstream, open_distribution: Distribution, path: str, overrides: Path
+    ) -> None:
+        """Each has those of the filter that upstream has of it; what it lacks is told, in every run."""
+        three = ("linux/amd64", "linux/arm64", "linux/arm/v7")
+        whole = index(*(image(BASE, each.encode(), platform=each) for each in three), platforms=three)
+        upstream.put(PROXY, whole)
+        wide = ["linux/amd64", "linux/arm/v7"]
+        settings = into(upstream, open_distribution, path, overrides, platforms=wide)
+        reports = [only(await sync(settings)), only(await sync(settings))]
+        planned = await plan(settings)
+        kept = recorded(record_of(open_distribution, path), PROXY)["evidence"]["platforms"]
+        narrow = only(await sync(into(upstream, open_distribution, path, overrides, platforms=["linux/amd64"])))
+
+        told = f"upstream has no linux/arm/v7 of {CONTROLLER}, {WEB}, {THIRD_PARTY}"
+        assert ["synced", "in_step"] == [report.outcome for report in reports]
+        assert [[told], [told]] == [[note for note in report.notes if "upstream" in note] for report in reports]
+        assert [told] == [note.partition(": ")[2] for note in planned.notes]
+        assert ["linux/amd64", "linux/arm/v7"] == kept
+        assert [] == [note for note in narrow.notes if "upstream" in note]
+
+
+class TestMovements:
+    async def test_an_index_that_went_back(self, settings: Settings, upstream: Upstream) -> None:
+        """The channel's newest is older than what is recorded: said, and nothing else changes."""
+        older = upstream.charts.files["index.yaml"]
+        upstream.publish(NEXT)
+        await sync(settings, "edge")
+        upstream.charts.files["index.yaml"] = older
+        report = await sync(settings, "edge")
+        planned = await plan(settings, "edge")
+
+        [note] = [note for note in only(report).notes if "went back" in note]
+        assert f"its newest release is {RELEASE}, and {NEXT} is recorded" in note
+        assert [note] == [told.partition(": ")[2] for told in planned.notes]
+        assert (0, RELEASE) == (report.exit_code, only(report).release)
+
+    async def test_a_chart_that_moved(self, settings: Settings, upstream: Upstream) -> None:
+        """Said until a refresh has recorded what it is now."""
+        await sync(settings)
+        upstream.publish(viz_values={"more": 1})
+        kept = await sync(settings, "edge")
+        taken = await sync(settings, "edge", refresh=True)
+        after = await sync(settings, "edge")
+
+        for report in (kept, taken):
+            assert ["the chart linkerd-viz 2026.8.1"] == [
+                note.partition(" of ")[0] for note in only(report).notes if "moved" in note
+            ]
+        assert [0, 0, 0] == [kept.exit_code, taken.exit_code, after.exit_code]
+        assert () == only(after).notes
+
+    async def test_an_exact_release_in_step_asks_for_no_index(self, settings: Settings, upstream: Upstream) -> None:
+        """What costs a request is not looked at."""
+        await sync(settings)
+        upstream.publish(viz_values={"more": 1})
+        upstream.forget_requests()
+        report = await sync(settings)
+
+        assert () == only(report).notes
+        assert [] == upstream.charts.requests
 
 
 class TestDestinations:

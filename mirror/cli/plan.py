@@ -62,8 +62,8 @@ def _print(report: PlanReport) -> None:
     ]
     if rows:
         output.print_table(["ACTION", "TARGET", "DIGEST", output.Column("BYTES", is_right=True), "REASON"], rows)
-    for problem in report.problems:
-        output.print_line(problem)
+    for line in (*report.notes, *report.problems):
+        output.print_line(line)
     counts = ", ".join(
         f"{sum(row[0] == action for row in rows)} to {action}"
         for action in ("copy", "adopt", "refuse", "fail")
