@@ -38,6 +38,10 @@ _PRECEDENCE = (2, 3, 1)
 
 # name -> where its command is, and what `mirror --help` says of it
 COMMANDS = {
+    "releases": (
+        "mirror.cli.releases:command",
+        "The releases that exist, newest first, and where each is mirrored.",
+    ),
     "images": ("mirror.cli.images:command", "The images of a release, and the values that control each."),
     "plan": ("mirror.cli.plan:command", "What a sync would copy and what it would refuse. Writes nothing."),
     "sync": ("mirror.cli.sync:command", "Verify and copy releases, write their Helm values, prove them."),

@@ -38,8 +38,8 @@ def command(
 ) -> int:
     r"""Bring destinations in step with Linkerd releases: copy, verify, record, write Helm values, prove them.
 
-    RELEASE is an exact release (edge-26.8.3, stable-2.14.10), a channel for its newest (edge), or edge:3 for its
-    newest three. Without one, those that the configuration asks for.
+    RELEASE is an exact release (edge-26.8.3, stable-2.14.10), a channel for its newest (edge), edge:3 for its newest
+    three, or a version of the project (2.19). Without one, those that the configuration asks for.
 
     \b
     Examples:

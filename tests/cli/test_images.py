@@ -38,8 +38,28 @@ def test_a_table(desk: Desk) -> None:
     assert "third party" in said.out
 
 
+def test_a_version_of_the_project(desk: Desk) -> None:
+    """It is the edge release that the file says."""
+    entry = f"- version: '2.20'\n  edge: {RELEASE}\n  releaseDate: August 1, 2026\n"
+    desk.upstream.charts.files["versions.yaml"] = entry.encode()
+    said = desk.run("images", "2.20", "-o", "json")
+
+    assert (0, RELEASE) == (said.code, said.document["release"])
+    assert "versions.copy_used" not in said.err
+
+
+def test_a_version_when_the_file_cannot_be_read(desk: Desk) -> None:
+    """The copy that mirror has is used, and named."""
+    said = desk.run("images", "2.19")
+
+    assert 2 == said.code
+    assert "copy of 2026-08-20 of linkerd.io's versions" in said.err
+    assert ["the chart repository has no edge-25.10.7"] == [told.partition(":")[0] for told in said.sentences]
+
+
 @pytest.mark.parametrize(
-    ("release", "word"), [("edge-26.8.11", RELEASE), ("edge:2", "name one"), ("x", "'x' is not"), ("2.19", "2.19")]
+    ("release", "word"),
+    [("edge-26.8.11", RELEASE), ("edge:2", "name one"), ("x", "'x' is not"), ("1.0", "has no version 1.0")],
 )
 def test_wrong_input(desk: Desk, release: str, word: str) -> None:
     """Exit code 2, one sentence."""

@@ -71,7 +71,7 @@ class TestHelp:
         ("arguments", "hint"),
         [
             (["snyc"], "There is no command 'snyc'; did you mean sync?"),
-            (["zzzzzz"], "There is no command 'zzzzzz'; there are: images, plan,"),
+            (["zzzzzz"], "There is no command 'zzzzzz'; there are: releases, images,"),
             (["config", "shwo"], "No such command 'shwo'"),
             (["--cofnig", "x", "config"], "No such option '--cofnig'"),
         ],
