@@ -64,12 +64,12 @@ def test_into_a_directory(synced: Desk) -> None:
     """DIR/CHART.yaml; a second run changes neither bytes nor times."""
     first = synced.run("overrides", RELEASE, "-d", "values")
     files = [Path("values") / f"{chart}.yaml" for chart in CHARTS]
-    before = [(file.read_bytes(), file.stat()) for file in files]
+    before = [(file.read_bytes(), file.stat().st_ino, file.stat().st_mtime_ns) for file in files]
     second = synced.run("overrides", RELEASE, "-d", "values")
 
     assert (0, 0) == (first.code, second.code)
     assert list(map(str, files)) == first.out.splitlines()
-    assert before == [(file.read_bytes(), file.stat()) for file in files]
+    assert before == [(file.read_bytes(), file.stat().st_ino, file.stat().st_mtime_ns) for file in files]
     assert sorted(files) == sorted(Path("values").iterdir())
 
 

@@ -20,7 +20,7 @@ _ACCEPT = ", ".join(
 
 def broken(url: str, below: str = "") -> list[str]:
     """A sentence for each tag of the registry at *url*, in repositories *below* a path, that is not whole."""
-    with httpx.Client(base_url=f"{url}/v2/", trust_env=False, timeout=30) as client:
+    with httpx.Client(base_url=url, trust_env=False, timeout=30) as client:
         return [
             f"{name}:{tag}: {problem}"
             for name in repositories(client, below)
@@ -31,7 +31,7 @@ def broken(url: str, below: str = "") -> list[str]:
 
 def repositories(client: httpx.Client, below: str) -> list[str]:
     """Every repository below a path."""
-    names, page = list[str](), "_catalog?n=100"
+    names, page = list[str](), "/v2/_catalog?n=100"
     while page:
         answer = client.get(page).raise_for_status()
         names += answer.json()["repositories"] or []
@@ -41,12 +41,12 @@ def repositories(client: httpx.Client, below: str) -> list[str]:
 
 def tags(client: httpx.Client, name: str) -> list[str]:
     """Every tag of a repository; none where it has nothing but blobs."""
-    answer = client.get(f"{name}/tags/list")
+    answer = client.get(f"/v2/{name}/tags/list")
     return [] if answer.status_code == 404 else answer.raise_for_status().json()["tags"] or []
 
 
 def _problems(client: httpx.Client, name: str, version: str) -> list[str]:
-    answer = client.get(f"{name}/manifests/{version}", headers={"Accept": _ACCEPT})
+    answer = client.get(f"/v2/{name}/manifests/{version}", headers={"Accept": _ACCEPT})
     if answer.status_code != 200:
         return [f"{version} is answered with {answer.status_code}"]
     actual = f"sha256:{hashlib.sha256(answer.content).hexdigest()}"
@@ -55,7 +55,7 @@ def _problems(client: httpx.Client, name: str, version: str) -> list[str]:
     view: dict[str, Any] = answer.json()
     found = [problem for child in view.get("manifests", ()) for problem in _problems(client, name, child["digest"])]
     for blob in [*view.get("layers", ()), *([view["config"]] if "config" in view else [])]:
-        data = client.get(f"{name}/blobs/{blob['digest']}")
+        data = client.get(f"/v2/{name}/blobs/{blob['digest']}")
         actual = f"sha256:{hashlib.sha256(data.content).hexdigest()}"
         if data.status_code != 200 or actual != blob["digest"]:
             found.append(f"blob {blob['digest']} is answered with {data.status_code}, bytes of {actual}")
