@@ -113,9 +113,10 @@ class TestContainerd:
             process.wait(20)
 
     def test_it_pulls_by_the_mirrors_name(self, demo: Upstream, in_registry: str, ctr: list[str]) -> None:
-        """By tag and digest, as the values pin it; every blob of every platform arrives."""
+        """By tag and digest, as the values pin it: its own platform is unpacked, every blob of every other arrives."""
         digest = digest_of(demo, "linkerd/proxy")
         reference = f"{in_registry}/proxy:{RELEASE}@{digest}"
+        _said(*ctr, "images", "pull", "--plain-http", "--snapshotter", "native", reference)
         _said(*ctr, "content", "fetch", "--plain-http", "--all-platforms", reference)
         listed = _said(*ctr, "content", "ls", "--quiet").split()
 
