@@ -119,6 +119,72 @@ def test_one_image_of_several_charts_is_one() -> None:
     assert list(image.charts) == [control.chart for control in image.controls]
 
 
+NAMESPACE_METADATA = {
+    "namespaceMetadata": {"image": {"registry": "cr.l5d.io/linkerd", "name": "extension-init", "tag": "v0.1.0"}}
+}
+OF_NAMESPACE_METADATA = (
+    "image: {{.Values.namespaceMetadata.image.registry}}/{{.Values.namespaceMetadata.image.name}}"
+    ":{{.Values.namespaceMetadata.image.tag}}"
+)
+
+
+class TestChartsFromElsewhere:
+    """linkerd-smi and linkerd-failover, which have repositories and versions of their own."""
+
+    def test_linkerd_smi(self) -> None:
+        """One tag feeds the version label of the other's Job, and so stays plain."""
+        adaptor = "{{.Values.adaptor.image.registry}}/{{.Values.adaptor.image.name}}:{{.Values.adaptor.image.tag}}"
+        label = "app.kubernetes.io/version: {{.Values.adaptor.image.tag}}"
+        smi = chart(
+            "linkerd-smi",
+            "1.0.4",
+            NAMESPACE_METADATA
+            | {"adaptor": {"image": {"registry": "cr.l5d.io/linkerd", "name": "smi-adaptor", "tag": "v0.2.7"}}},
+            {
+                "templates/adaptor.yaml": deployment("smi-adaptor", [f"image: {adaptor}"]),
+                "templates/namespace-metadata.yaml": deployment("job", [OF_NAMESPACE_METADATA], labels=[label]),
+            },
+            app_version="",
+        )
+
+        metadata, of_adaptor = chart_images(smi)
+
+        assert "cr.l5d.io/linkerd/extension-init:v0.1.0" == metadata.reference
+        assert "cr.l5d.io/linkerd/smi-adaptor:v0.2.7" == of_adaptor.reference
+        assert "" == metadata.controls[0].unpinnable
+        assert "also feeds app.kubernetes.io/version" in of_adaptor.controls[0].unpinnable
+
+    def test_linkerd_failover(self) -> None:
+        """Its values are at the top, and its own tag is in a label."""
+        label = "app.kubernetes.io/version: {{.Values.image.tag}}"
+        main = "image: {{.Values.image.registry}}/{{.Values.image.name}}:{{.Values.image.tag}}"
+        failover = chart(
+            "linkerd-failover",
+            "0.1.3",
+            NAMESPACE_METADATA | {"image": {"registry": "cr.l5d.io/linkerd", "name": "failover", "tag": "0.1.3"}},
+            {"templates/failover.yaml": deployment("failover", [main, OF_NAMESPACE_METADATA], labels=[label])},
+            app_version="0.1.3",
+        )
+
+        controls = {image.reference: image.controls for image in chart_images(failover)}
+
+        assert {
+            "cr.l5d.io/linkerd/extension-init:v0.1.0": (
+                Control("linkerd-failover", *(f"namespaceMetadata.image.{key}" for key in ("registry", "name", "tag"))),
+            ),
+            "cr.l5d.io/linkerd/failover:0.1.3": (
+                Control(
+                    "linkerd-failover",
+                    "image.registry",
+                    "image.name",
+                    "image.tag",
+                    "image.tag also feeds app.kubernetes.io/version (templates/failover.yaml, line 6), "
+                    "where @ and : are not legal",
+                ),
+            ),
+        } == controls
+
+
 def test_images_are_sorted() -> None:
     """By reference, whatever the order of charts."""
     charts = charts_of("edge-26.8.3")
