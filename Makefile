@@ -9,7 +9,7 @@ COMPILE := .cache/uv/bin/uv pip compile --quiet --universal --python-version 3.1
 # In CI a test that is skipped is a test that fails.
 PYTEST := $(BIN)/python -m pytest $(if $(CI),-p tests.no_skips)
 
-.PHONY: demo test check lock clean
+.PHONY: demo test check real-charts lock clean
 
 demo: .venv/runtime.stamp  ## the whole job, offline
 	$(BIN)/mirror demo
@@ -22,6 +22,12 @@ check: .venv/dev.stamp  ## format, lint, types, import rules
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(PYTEST) -q tests/test_architecture.py
+
+HELM ?= helm
+COUNT ?= 100
+real-charts: .venv/dev.stamp  ## Linkerd's real charts: CHARTS=DIR (made if GIT=CLONE of linkerd/linkerd2 is given) [TAGS=…]
+	$(BIN)/python -m tests.real_charts --helm $(HELM) --charts $(CHARTS) $(if $(GIT),--git $(GIT)) \
+		--count $(COUNT) $(if $(PROVE),--prove) $(TAGS)
 
 lock: .cache/uv/bin/uv  ## after a change of dependencies; LOCK_FLAGS=--upgrade for what is newest
 	$(COMPILE) pyproject.toml --output-file requirements.lock

@@ -1,13 +1,16 @@
-"""Package the real charts of linkerd/linkerd2 tags into a chart repository, as its bin/helm-build does.
+"""Real charts of Linkerd: packaged as its release process does, and mirror held to what real Helm renders of them.
 
-    python -m tests.real_charts --git GIT_DIRECTORY --helm HELM --to DIRECTORY TAG...
+    python -m tests.real_charts --git GIT_DIRECTORY --helm HELM --charts DIRECTORY [--count N] [--prove] [TAG...]
 
 GIT_DIRECTORY is a clone of linkerd/linkerd2 (a bare one will do), HELM the program.
-DIRECTORY then holds the archives and an index.yaml with relative urls as `helm repo index` writes it, each entry
-created when its tag was committed.
+DIRECTORY/CHANNEL then is a chart repository: archives, and an index.yaml with relative urls as `helm repo index` writes
+it, each entry created when its tag was committed.
 A chart version that several tags share is the last one's, as in the real repository, whose index is merged so.
-Then the images that mirror reads from them are held to what real Helm renders (linkerd/data/images.json), where that is
-known of the tag; a difference is printed, and the exit code is 1.
+Without --git, DIRECTORY is as an earlier run has left it.
+Without tags, N releases are taken, evenly by age, from stable-2.10.0 to the newest.
+
+What is then held to what is in tests/real_sweep.py; --prove has mirror's own proof say the same, which takes longer.
+Every difference is printed, and the exit code is 1 if there is one.
 No test needs this: it proves on real input what the tests prove on small charts.
 """
 
@@ -21,15 +24,14 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
 
-from mirror.linkerd.chart import ChartIndex, read_archive
-from mirror.linkerd.images import chart_images
-from tests.linkerd.charts import expected_image, found_image, rendered
+from tests import real_sweep
 
 # In the order of bin/helm-build; those that a tag lacks are left out.
 PATHS = (
@@ -44,6 +46,7 @@ PATHS = (
 ROOTS = ("charts", "multicluster/charts", "jaeger/charts", "viz/charts")
 # Chart.yaml's version in git since edge-24.3.1 (linkerd2#12175); bin/compute-edge-version sets the real one.
 PLACEHOLDER = "0.0.0-undefined"
+FIRST = "stable-2.10.0"
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,31 +146,37 @@ def _redated(entry: list[str], created: Mapping[str, str]) -> Iterator[str]:
         yield re.sub(r"created: .*", f'created: "{date}"', line) if date else line
 
 
-def differences(directory: Path) -> Iterator[str]:
-    """What mirror reads from the charts of the repository in *directory* and Helm does not render, and the reverse."""
-    index = ChartIndex.parse((directory / "index.yaml").read_bytes())
-    for release in index.releases():
-        for entry in index.charts_of(release) if str(release) in rendered() else ():
-            data = (directory / entry.urls[0]).read_bytes()
-            chart = read_archive(data, name=entry.name, version=entry.version, sha256=entry.sha256, where=entry.urls[0])
-            expected = set(map(expected_image, rendered()[str(release)].get(entry.name, ())))
-            found = set(map(found_image, chart_images(chart)))
-            yield from (f"{release} {entry}: not found: {image}" for image in sorted(expected - found))
-            yield from (f"{release} {entry}: not rendered: {image}" for image in sorted(found - expected))
+def tags_since(tools: Tools, first: str) -> list[str]:
+    """The releases that are tagged, from *first* on, oldest first."""
+    found = tools.git("for-each-ref", "--format=%(refname:short)", "refs/tags/edge-*", "refs/tags/stable-*")
+    dates = {tag: _date(tools, tag) for tag in found.decode().split() if re.fullmatch(r"\w+-\d+\.\d+\.\d+", tag)}
+    return sorted((tag for tag, date in dates.items() if date >= dates[first]), key=lambda tag: (dates[tag], tag))
 
 
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--git", type=Path, required=True, help="a clone of linkerd/linkerd2")
+    parser.add_argument("--git", type=Path, help="a clone of linkerd/linkerd2, to package the charts from")
     parser.add_argument("--helm", default="helm", help="the program")
-    parser.add_argument("--to", type=Path, required=True, help="the directory of the chart repository")
-    parser.add_argument("tags", nargs="+", help="edge-26.8.3, stable-2.14.10, …")
+    parser.add_argument("--charts", type=Path, required=True, help="the directory of the chart repositories")
+    parser.add_argument("--count", type=int, default=100, help="how many releases, without tags")
+    parser.add_argument("--workers", type=int, default=2, help="how many processes")
+    parser.add_argument("--prove", action="store_true", help="have mirror prove the values too")
+    parser.add_argument("tags", nargs="*", help="edge-26.8.3, stable-2.14.10, …")
     arguments = parser.parse_args()
-    build(Tools(arguments.git, arguments.helm), arguments.tags, arguments.to)
-    found = list(differences(arguments.to))
-    sys.stdout.writelines(f"{line}\n" for line in found)
-    sys.exit(1 if found else 0)
+    tags = arguments.tags
+    if arguments.git:
+        tools = Tools(arguments.git, arguments.helm)
+        tags = tags or real_sweep.evenly(tags_since(tools, FIRST), arguments.count)
+        for channel in ("edge", "stable"):
+            build(tools, [tag for tag in tags if tag.startswith(f"{channel}-")], arguments.charts / channel)
+    tags = tags or real_sweep.evenly(real_sweep.releases_in(arguments.charts), arguments.count)
+    begin = time.monotonic()
+    job = real_sweep.Job(arguments.helm, arguments.charts, is_proven=arguments.prove)
+    findings = list(real_sweep.sweep(job, tags, workers=arguments.workers))
+    report = real_sweep.told(findings, time.monotonic() - begin, arguments.workers)
+    sys.stdout.writelines(f"{line}\n" for line in report)
+    sys.exit(1 if any(finding.differences or finding.problems for finding in findings) else 0)
 
 
 if __name__ == "__main__":
