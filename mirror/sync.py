@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Literal, Protocol
+from typing import Protocol
 
 import structlog
 
@@ -30,7 +30,7 @@ from mirror.oci.referrers import Travelled, gathered, travel
 from mirror.oci.verify import walk
 from mirror.plan import Adopt, Copy, Fail, Keep, Recorded, Refuse, Target
 from mirror.record import Evidence, Missing, Record, RecordedImage
-from mirror.report import ImageReport, Proof, ReleaseReport, SyncReport
+from mirror.report import ImageOutcome, ImageReport, Proof, ReleaseReport, SyncReport
 from mirror.values import Clerk
 
 log = structlog.get_logger()
@@ -45,9 +45,13 @@ class Progress(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class _Done:
-    report: ImageReport
+class _Result:
+    """What became of one image, and what the record is to say of it."""
+
+    outcome: ImageOutcome
     recorded: RecordedImage | None
+    digest: Digest | None = None
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +101,8 @@ class Syncer:
             log.error("sync.release_failed", destination=destination, release=release, reason=plan.problem)
             return ReleaseReport(destination, release, notes=plan.notes, problem=plan.problem)
         done = await gather(*(self._image(copier, plan, image) for image in plan.images))
-        reports = tuple(one.report for one in done)
-        held = tuple(one.recorded for one in done if one.recorded is not None)
+        reports = tuple(report for report, _ in done)
+        held = tuple(recorded for _, recorded in done if recorded is not None)
         record = Record(
             release=release,
             asked=_asked(plan, reports),
@@ -128,7 +132,9 @@ class Syncer:
             problem="; ".join(filter(None, (paper.failure, unkept))),
         )
 
-    async def _image(self, copier: Copier, plan: ReleasePlan, image: ImagePlan) -> _Done:
+    async def _image(
+        self, copier: Copier, plan: ReleasePlan, image: ImagePlan
+    ) -> tuple[ImageReport, RecordedImage | None]:
         begin = time.monotonic()
         reference = image.image.reference
         sent = 0
@@ -139,71 +145,66 @@ class Syncer:
             self.progress.advanced(reference, chunk)
 
         try:
-            report, recorded = await self._carry_out(copier, plan, image, count)
+            result = await self._carry_out(copier, plan, image, count)
         except MirrorError as exc:
-            report, recorded = ("failed", None, str(exc)), image.recorded
-        outcome, digest, reason = report
-        done = ImageReport(
+            result = _Result("failed", image.recorded, reason=str(exc))
+        report = ImageReport(
             reference=reference,
             target=plan.mirror.target(image.target),
             place=image.target,
-            outcome=outcome,
-            digest=digest,
+            outcome=result.outcome,
+            digest=result.digest,
             size=max(sent, 0),
             seconds=time.monotonic() - begin,
-            reason=reason,
+            reason=result.reason,
             is_compared=not isinstance(image.action, Keep) or image.action.is_compared,
         )
-        if outcome != "kept" or reason:
-            told = log.error if outcome in ("failed", "refused") else log.warning if outcome == "kept" else log.info
-            told(
-                f"sync.image_{outcome}",
-                release=str(plan.release),
-                reference=reference,
-                target=done.target,
-                digest=str(digest or ""),
-                bytes=done.size,
-                seconds=round(done.seconds, 3),
-                reason=reason,
-            )
-        self.progress.image_finished(reference, outcome)
-        return _Done(done, recorded)
+        _tell(plan, report)
+        self.progress.image_finished(reference, result.outcome)
+        return report, result.recorded
 
     async def _carry_out(
         self, copier: Copier, plan: ReleasePlan, image: ImagePlan, on_bytes: Callable[[int], None]
-    ) -> tuple[
-        tuple[Literal["kept", "adopted", "copied", "refused", "failed"], Digest | None, str], RecordedImage | None
-    ]:
+    ) -> _Result:
         action = image.action
-        key = (plan.mirror.name, image.target)
-        if isinstance(action, Copy) and self._placed.get(key) == action.digest:  # another release has brought it
+        placed = self._placed.get((plan.mirror.name, image.target))
+        if isinstance(action, Copy) and placed == action.digest:  # another release of this run has brought it
             action = Adopt(action.upstream, action.digest, replaced=action.replaced)
         match action:
             case Keep(digest, warning):
                 # the charts, and where images go, may be others than when it was recorded
-                kept = image.recorded and replace(
+                recorded = image.recorded and replace(
                     image.recorded, image=image.image, target=image.target, lacks=image.lacks
                 )
-                return ("kept", digest, warning), kept
+                return _Result("kept", recorded, digest, warning)
             case Refuse():
-                return ("refused", None, _with_remedy(image.image.reference, action)), image.recorded
+                return _Result("refused", image.recorded, reason=_with_remedy(image.image.reference, action))
             case Fail(reason):
-                return ("failed", None, reason), image.recorded
-            case Adopt(upstream, digest):
-                graph, problems = await walk(plan.mirror.repository(image.target.path), digest)
-                if graph is not None and not problems:
-                    travelled = await self._referrers(copier, plan, image, upstream)
-                    reason = "; ".join(travelled.problems)
-                    index = (
-                        graph.root
-                        if upstream == digest
-                        else await self.surveyor.source(image.source).manifest(upstream)
-                    )
-                    return ("adopted", digest, reason), self._recorded(image, action, graph, travelled, index)
-                log.warning("sync.found_incomplete", target=plan.mirror.target(image.target), problems=problems)
-            case Copy(warning=warning):
-                pass
-        return await self._copy(copier, plan, image, action, on_bytes)
+                return _Result("failed", image.recorded, reason=reason)
+            case Adopt():
+                return await self._adopt(copier, plan, image, action, on_bytes)
+            case Copy():
+                return await self._copy(copier, plan, image, action, on_bytes)
+
+    async def _adopt(
+        self,
+        copier: Copier,
+        plan: ReleasePlan,
+        image: ImagePlan,
+        action: Adopt,
+        on_bytes: Callable[[int], None],
+    ) -> _Result:
+        """What is there is whole; where it is not, it is copied."""
+        graph, problems = await walk(plan.mirror.repository(image.target.path), action.digest)
+        if graph is None or problems:
+            log.warning("sync.found_incomplete", target=plan.mirror.target(image.target), problems=problems)
+            return await self._copy(copier, plan, image, action, on_bytes)
+        travelled = await self._referrers(copier, plan, image, action.upstream)
+        index = graph.root
+        if action.upstream != action.digest:
+            index = await self.surveyor.source(image.source).manifest(action.upstream)
+        recorded = self._recorded(image, action, graph, travelled, index)
+        return _Result("adopted", recorded, action.digest, "; ".join(travelled.problems))
 
     async def _copy(
         self,
@@ -212,7 +213,7 @@ class Syncer:
         image: ImagePlan,
         action: Adopt | Copy,
         on_bytes: Callable[[int], None],
-    ) -> tuple[tuple[Literal["copied"], Digest, str], RecordedImage]:
+    ) -> _Result:
         source, destination = self.surveyor.source(image.source), plan.mirror.repository(image.target.path)
         index = await source.manifest(action.upstream)
         graph = await read_graph(source, restricted(index, self.surveyor.wanted.platforms, where=source.name))
@@ -223,7 +224,7 @@ class Syncer:
         self._placed[plan.mirror.name, image.target] = graph.root.digest
         reasons = [action.warning] if isinstance(action, Copy) and action.warning else []
         recorded = self._recorded(image, action, graph, travelled, index)
-        return ("copied", graph.root.digest, "; ".join([*reasons, *travelled.problems])), recorded
+        return _Result("copied", recorded, graph.root.digest, "; ".join([*reasons, *travelled.problems]))
 
     async def _referrers(
         self, copier: Copier, plan: ReleasePlan, image: ImagePlan, upstream: Digest, *, root: Manifest | None = None
@@ -333,6 +334,23 @@ def _asked(plan: ReleasePlan, reports: Sequence[ImageReport]) -> str:
         return plan.asked
     is_settled = all(report.outcome in ("copied", "adopted") or not report.reason for report in reports)
     return plan.asked if is_settled else ""
+
+
+def _tell(plan: ReleasePlan, report: ImageReport) -> None:
+    """One canonical line for each image that is not simply in step."""
+    if report.outcome == "kept" and not report.reason:
+        return
+    told = {"failed": log.error, "refused": log.error, "kept": log.warning}.get(report.outcome, log.info)
+    told(
+        f"sync.image_{report.outcome}",
+        release=str(plan.release),
+        reference=report.reference,
+        target=report.target,
+        digest=str(report.digest or ""),
+        bytes=report.size,
+        seconds=round(report.seconds, 3),
+        reason=report.reason,
+    )
 
 
 def _with_remedy(reference: str, refused: Refuse) -> str:
