@@ -125,6 +125,27 @@ class TestContainerd:
         images = _said(*ctr, "images", "ls").splitlines()
         assert any(reference in line and digest in line for line in images)
 
+    def test_it_finds_what_values_do_not_reach(
+        self, demo: Upstream, open_distribution: Distribution, path: str, start: Start, ctr: list[str], tmp_path: Path
+    ) -> None:
+        """By upstream's own name, where hosts.toml says that a mirror with paths = "upstream" stands for its host."""
+        destination = {"kind": "registry", "registry": open_distribution.host, "prefix": path, "paths": "upstream"}
+        with start(demo.configuration | {"destinations": {"nodes": destination}}, "sync", RELEASE) as process:
+            process.communicate(timeout=60)
+        assert 0 == process.returncode
+        (tmp_path / "certs.d" / "docker.io").mkdir(parents=True)
+        (tmp_path / "certs.d" / "docker.io" / "hosts.toml").write_text(
+            'server = "http://127.0.0.1:1"\n'  # so that nothing comes from upstream
+            f'[host."{open_distribution.url}/v2/{path}/docker.io"]\n'
+            '  capabilities = ["pull", "resolve"]\n'
+            "  override_path = true\n"
+        )
+        reference = f"docker.io/prom/prometheus:{TAGS['prom/prometheus']}"
+        _said(*ctr, "images", "pull", "--hosts-dir", str(tmp_path / "certs.d"), "--snapshotter", "native", reference)
+
+        [image] = [line for line in _said(*ctr, "images", "ls").splitlines() if line.startswith(reference)]
+        assert digest_of(demo, "prom/prometheus") in image
+
 
 def _said(*command: str) -> str:
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=100)
