@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC
 from typing import TYPE_CHECKING
 
 import click
@@ -186,7 +187,7 @@ def _row_document(row: _Row) -> dict[str, object]:
     listed = row.listed
     return {
         "release": str(row.release),
-        "created": listed.created.isoformat(timespec="seconds") if listed and listed.created else None,
+        "created": listed.created.astimezone(UTC).isoformat(timespec="seconds") if listed and listed.created else None,
         "version": str(listed.version) if listed and listed.version else None,
         "charts": {chart.name: chart.version for chart in listed.charts} if listed else {},
         "mirrored": list(row.mirrored),
@@ -199,11 +200,11 @@ def _print(answer: _Answer, shown: Mapping[str, Sequence[_Row]]) -> None:
         rows = shown[channel.name]
         if rows:
             count = sum(row.listed is not None for row in rows)
-            some = f"{count} of {len(channel.listed)}" if count < len(channel.listed) else str(count)
+            of = f"{count} of {len(channel.listed)}" if count < len(channel.listed) else str(count)
             output.print_table(
                 ["RELEASE", "CREATED", "VERSION", "CHARTS", "MIRRORED"],
                 [_cells(row) for row in rows],
-                title=f"{channel.name}: {some} releases",
+                title=f"{channel.name}: {of} {'release' if len(channel.listed) == 1 else 'releases'}",
             )
     for error in answer.errors:
         click.echo(output.printable(error), err=True)
@@ -213,7 +214,7 @@ def _cells(row: _Row) -> tuple[str, ...]:
     listed, mirrored = row.listed, " ".join(row.mirrored)
     if listed is None:
         return (str(row.release), "", "", "not in the chart index", mirrored)
-    created = listed.created.date().isoformat() if listed.created else ""
+    created = listed.created.astimezone(UTC).date().isoformat() if listed.created else ""
     version = str(listed.version) if listed.version else ""
     return (str(row.release), created, version, _charts(listed), mirrored)
 
