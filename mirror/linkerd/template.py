@@ -471,9 +471,12 @@ class Template:
     nodes: list[Node]
 
 
+# No possessive quantifiers: around a lookahead they match wrongly before Python 3.11.5 (python/cpython#100061).
+# Each alternative begins with a character that no other does, so nothing is matched in two ways.
 _ACTION = re.compile(
     r"\{\{(?P<left>-\s)?"
-    r"(?:\s*+(?P<comment>/\*(?s:.*?)\*/)|(?P<source>(?:\"(?:\\.|[^\"\\\n])*+\"|`[^`]*+`|'(?:\\.|[^'\\\n])*+'|(?!\}\})[^\"`'])*+))"
+    r"(?:\s*(?P<comment>/\*(?s:.*?)\*/)"
+    r"|(?!\s*/\*)(?P<source>(?:\"(?:\\.|[^\"\\\n])*\"|`[^`]*`|'(?:\\.|[^'\\\n])*'|(?!\}\})[^\"`'])*))"
     r"(?P<right>\s*-)?\}\}",
 )
 _KEYWORD = re.compile(r"(if|with|range|else|end|define|block|break|continue)\b\s*(.*)", re.DOTALL)
