@@ -120,8 +120,9 @@ class Bench:
             file.write_text(layer if isinstance(layer, str) else yaml.safe_dump(layer))
             command += ["--values", file.name]
         (self.directory / "chart.tgz").write_bytes(self.chart.archive)
-        home = {"HOME": str(self.directory), "PATH": "/usr/bin:/bin"}
-        done = subprocess.run(command, cwd=self.directory, env=home, capture_output=True, check=False)
+        # GOGC: it ends before there is much to collect
+        environment = {"HOME": str(self.directory), "PATH": "/usr/bin:/bin", "GOGC": "off"}
+        done = subprocess.run(command, cwd=self.directory, env=environment, capture_output=True, check=False)
         if done.returncode:
             raise RuntimeError(f"{self.chart.name}: {done.stderr.decode(errors='replace').strip()[-500:]}")
         return [document for document in yaml.load_all(done.stdout, _Loader) if document]
@@ -135,6 +136,14 @@ def _known(wanted: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, An
             below = values[key]
             known[key] = _known(value, below) if isinstance(value, Mapping) and isinstance(below, Mapping) else value
     return {key: value for key, value in known.items() if value != {}}
+
+
+def _holds(wanted: Mapping[str, Any], values: Mapping[str, Any]) -> bool:
+    """Whether *values* are as *wanted* already."""
+    return all(
+        _holds(value, values[key]) if isinstance(value, Mapping) else value == values[key]
+        for key, value in wanted.items()
+    )
 
 
 def _scalars(node: Any, keys: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
@@ -229,7 +238,7 @@ def _hold_images(bench: Bench, images: Sequence[Image]) -> None:
     values, options = bench.chart.values, _known(OPTIONS, bench.chart.values)
     documents = bench.rendered()
     rendered = {*images_in(documents), *injected_in(documents)}
-    if options:
+    if not _holds(options, values):
         rendered |= set(images_in(bench.rendered(options)))
     debug = (values.get("debugContainer") or {}).get("image") or {}
     if debug.get("name"):
