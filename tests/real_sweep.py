@@ -130,11 +130,13 @@ class Bench:
 
 def _known(wanted: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
     """Those of *wanted* whose keys *values* has, all the way down."""
-    known = {}
+    known: dict[str, Any] = {}
     for key, value in wanted.items():
-        if key in values:
-            below = values[key]
-            known[key] = _known(value, below) if isinstance(value, Mapping) and isinstance(below, Mapping) else value
+        below = values.get(key)
+        if isinstance(value, Mapping) and isinstance(below, Mapping):
+            known[key] = _known(value, below)
+        elif key in values and not isinstance(value, Mapping):
+            known[key] = value
     return {key: value for key, value in known.items() if value != {}}
 
 
