@@ -87,6 +87,8 @@ class Finding:
     """Between the images that mirror reads and those that Helm renders."""
     problems: list[str] = field(default_factory=list)
     """Of the values that mirror writes."""
+    broken: list[str] = field(default_factory=list)
+    """What a chart does not render by itself."""
     hardcoded: list[str] = field(default_factory=list)
     """Rendered in spite of our values, and listed by mirror as out of their reach."""
     unpinned: list[str] = field(default_factory=list)
@@ -124,7 +126,7 @@ class Bench:
         environment = {"HOME": str(self.directory), "PATH": "/usr/bin:/bin", "GOGC": "off"}
         done = subprocess.run(command, cwd=self.directory, env=environment, capture_output=True, check=False)
         if done.returncode:
-            raise RuntimeError(f"{self.chart.name}: {done.stderr.decode(errors='replace').strip()[-500:]}")
+            raise RuntimeError(f"{self.chart.name}: {' '.join(done.stderr.decode(errors='replace').split())[-500:]}")
         return [document for document in yaml.load_all(done.stdout, _Loader) if document]
 
 
@@ -228,7 +230,7 @@ def hold(name: str, job: Job) -> Finding:
                 _hold_images(bench, ours)
                 _hold_facts(bench, release)
                 if ours:
-                    _hold_values(bench, ours, is_proven=job.is_proven)
+                    _hold_all_values(bench, ours, is_proven=job.is_proven)
             except RuntimeError as exc:
                 finding.problems.append(str(exc))
     finding.seconds = time.monotonic() - begin
@@ -262,17 +264,32 @@ def _hold_facts(bench: Bench, release: Release) -> None:
         ]
 
 
-def _hold_values(bench: Bench, images: Sequence[Image], *, is_proven: bool) -> None:
+def _hold_all_values(bench: Bench, images: Sequence[Image], *, is_proven: bool) -> None:
+    """As `_hold_values`, without the secrets where the chart does not render with some, whatever else there is."""
+    try:
+        _hold_values(bench, images, secrets=("pull",), is_proven=is_proven)
+    except RuntimeError as exc:
+        try:
+            bench.rendered({"imagePullSecrets": [{"name": "own"}]})
+        except RuntimeError:
+            bench.finding.broken.append(f"with imagePullSecrets, without our values: {exc}")
+            _hold_values(bench, images, secrets=(), is_proven=is_proven)
+        else:
+            raise
+
+
+def _hold_values(bench: Bench, images: Sequence[Image], *, secrets: Sequence[str], is_proven: bool) -> None:
     """What Helm renders with our values is in the mirror."""
     chart, finding = bench.chart, bench.finding
     located = {image.reference: _located(image.reference) for image in images}
     heading = Heading(Release.parse(finding.release), MIRROR, datetime(2026, 1, 1, tzinfo=UTC))
-    ours = values_file(chart.facts, images, located, pin="digest", pull_secrets=["pull"], heading=heading)
+    ours = values_file(chart.facts, images, located, pin="digest", pull_secrets=secrets, heading=heading)
     fixed = set(hardcoded(chart.name, images))
     ways: dict[str, tuple[object, ...]] = {"alone": ()}
     if HA in chart.files:
         ways[f"after {HA}"] = (chart.files[HA],)
-    ways["after an operator's"] = (_operators(chart),)
+    operators = _operators(chart, secrets)
+    ways["after an operator's"] = (operators,)
     seen: Counter[str] = Counter()
     for way, layers in ways.items():
         documents = bench.rendered(*layers, ours)
@@ -286,7 +303,7 @@ def _hold_values(bench: Bench, images: Sequence[Image], *, is_proven: bool) -> N
         finding.problems += [f"{where}: {each}" for each in sorted(_left(documents, fixed))]
     if is_proven:
         theirs = bench.directory / "theirs.yaml"
-        theirs.write_text(yaml.safe_dump(_operators(chart)))
+        theirs.write_text(yaml.safe_dump(operators))
         proof = asyncio.run(
             prove(bench.helm, chart, ours, images=images, located=located, pin="digest", extra_values=[theirs])
         )
@@ -326,11 +343,12 @@ def _left(documents: Iterable[Any], fixed: set[str]) -> set[str]:
     }
 
 
-def _operators(chart: Chart) -> dict[str, Any]:
+def _operators(chart: Chart, secrets: Sequence[str]) -> dict[str, Any]:
     """An operator's values: optional parts on, and images of their own wherever the chart has a value for one."""
     own = nested({".".join(path): value for path, value in _own(chart.values)})
     _merge(own, _known(OPTIONS, chart.values))
-    _merge(own, _known({"imagePullSecrets": [{"name": "own"}], "podLabels": {"team": "mesh"}}, chart.values))
+    pulling = {"imagePullSecrets": [{"name": f"own-{name}"} for name in secrets]} if secrets else {}
+    _merge(own, _known({**pulling, "podLabels": {"team": "mesh"}}, chart.values))
     return own
 
 
@@ -407,6 +425,7 @@ def told(findings: Sequence[Finding], seconds: float, workers: int) -> Iterator[
     for title, of in (
         ("differences between the images read and those rendered", [f.differences for f in findings]),
         ("problems of the values written", [f.problems for f in findings]),
+        ("not rendered by charts themselves", [f.broken for f in findings]),
         ("hard-coded, listed and left", [f.hardcoded for f in findings]),
         ("pulled by tag alone, the reason held to be true", [f.unpinned for f in findings]),
     ):
