@@ -108,7 +108,8 @@ def _print_release(report: ReleaseReport) -> None:
     if report.overrides:
         folder = report.overrides[0].rpartition("/")[0]
         earlier = " by an earlier run" if report.is_proof_recorded else ""
-        output.print_line(f"values for {len(report.overrides)} charts in {folder}: {report.proof}{earlier}")
+        charts = "1 chart" if len(report.overrides) == 1 else f"{len(report.overrides)} charts"
+        output.print_line(f"values for {charts} in {folder}: {report.proof}{earlier}")
 
 
 def _summary(report: ReleaseReport) -> str:
