@@ -2,9 +2,10 @@
 
 Charts have no schema, so Helm ignores a wrong key without a word. What is rendered, and what each render shows:
 
-    values of the chart, ours                                nothing is left that upstream serves
-    values of the chart, values-ha.yaml, operator's, ours    ours win over all that comes before
-    values of the chart, ours with each string a mark        each path that we write is one that the chart reads
+    values of the chart, ours                            nothing is left that upstream serves
+    values of the chart, its values-ha.yaml, ours        ours win over what comes before
+    values of the chart, an operator's, ours             likewise
+    values of the chart, ours with each string a mark    each path that we write is one that the chart reads
 
 Each of them is rendered with the chart's *options* as they are, each turned by itself, all on and all off.
 An option is a value that guards an image in a template: a boolean in an `if`, or an empty list in a `range`.
@@ -406,10 +407,12 @@ def _staged(directory: Path, chart: Chart, values: str, extra_values: Sequence[P
     theirs |= {f"operator-{number}.yaml": _read_values(path, chart) for number, path in enumerate(extra_values, 1)}
     for name, data in theirs.items():
         (directory / name).write_bytes(data)
+    operators = tuple(name for name in theirs if name != HA_VALUES)
     ways: list[tuple[str, tuple[str, ...]]] = [("alone", ())] if has_images or not theirs else []
-    if theirs:
-        told = [HA_VALUES] * (HA_VALUES in chart.files) + [str(path) for path in extra_values]
-        ways.append((f"after {' and '.join(told)}", tuple(theirs)))
+    if HA_VALUES in theirs:
+        ways.append((f"after {HA_VALUES}", (HA_VALUES,)))
+    if operators:
+        ways.append((f"after {' and '.join(map(str, extra_values))}", operators))
     return _Stage(
         held=tuple(_render(way, files, mix, number) for way, files in ways for number, mix in enumerate(mixes)),
         marked=tuple(_render("alone", (), mix, number, ours="marked.yaml") for number, mix in enumerate(mixes)),
@@ -420,7 +423,7 @@ def _staged(directory: Path, chart: Chart, values: str, extra_values: Sequence[P
 def _render(way: str, theirs: tuple[str, ...], mix: _Mix, number: int, ours: str = "ours.yaml") -> _Render:
     below = ("required.yaml", *theirs, f"mix-{number}.yaml")
     name = f"{way}, with {mix.name}" if mix.name else way
-    return _Render(name, (*below, ours), without_ours=below if mix.name else ())
+    return _Render(name, (*below, ours), without_ours=below if mix.name or theirs == (HA_VALUES,) else ())
 
 
 def _loaded(text: str) -> Any:
