@@ -63,6 +63,6 @@ def check(context: Context, output_format: output.OutputFormat) -> None:
 @command.command()
 def schema() -> None:
     """Print the JSON Schema of the configuration file."""
-    from mirror import settings  # noqa: PLC0415  pydantic is loaded by what needs it
+    from mirror import settings
 
     click.echo(json.dumps(settings.schema(), indent=2))

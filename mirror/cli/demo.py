@@ -29,10 +29,10 @@ def command(context: Context, directory: Path | None) -> int:
 
     Nothing leaves this machine, and nothing but this package is needed. With Helm on PATH the values are proven too.
     """
-    from mirror.cli.sync import print_report  # noqa: PLC0415
-    from mirror.cli.verify import print_report as print_verified  # noqa: PLC0415
-    from mirror.demo.walkthrough import PULL_REGISTRY, Steps, walk  # noqa: PLC0415
-    from mirror.logs import configure  # noqa: PLC0415
+    from mirror.cli.sync import print_report
+    from mirror.cli.verify import print_report as print_verified
+    from mirror.demo.walkthrough import PULL_REGISTRY, Steps, walk
+    from mirror.logs import configure
 
     if context.log_level is None:
         configure("auto", "critical")  # the walk tells what it does itself

@@ -39,9 +39,9 @@ def command(context: Context, release: str, output_format: output.OutputFormat) 
 
 
 async def _images(context: Context, text: str) -> tuple[Release, tuple[Image, ...]]:
-    from mirror.app import App  # noqa: PLC0415
-    from mirror.errors import UsageError  # noqa: PLC0415
-    from mirror.linkerd.images import release_images  # noqa: PLC0415
+    from mirror.app import App
+    from mirror.errors import UsageError
+    from mirror.linkerd.images import release_images
 
     async with App(context.settings, context.environ) as app:
         catalogue = app.catalogue()

@@ -95,9 +95,9 @@ class Context:
     @cached_property
     def loaded(self) -> Loaded:
         """The settings with their sources; each warning has been logged. Raises SettingsError."""
-        import structlog  # noqa: PLC0415  loaded by commands that run, not by --help
+        import structlog
 
-        from mirror import settings  # noqa: PLC0415
+        from mirror import settings
 
         loaded = settings.load(self.config, self.environ)
         for warning in loaded.warnings:
@@ -111,13 +111,13 @@ class Context:
 
     def progress(self) -> Progress | QuietProgress:
         """A display of progress on stderr if that is a terminal and no log level was asked for; else a silent one."""
-        from mirror.cli.progress import Progress, QuietProgress  # noqa: PLC0415
+        from mirror.cli.progress import Progress, QuietProgress
 
         return Progress() if sys.stderr.isatty() and self.log_level is None else QuietProgress()
 
     def configure_logs(self) -> None:
         """Sets logging up: by default, warnings on a terminal and everything from `info` elsewhere."""
-        from mirror import logs  # noqa: PLC0415
+        from mirror import logs
 
         level = self.log_level or ("warning" if sys.stderr.isatty() else "info")
         logs.configure(self.log_format, level)  # type: ignore[arg-type]  # click has checked the choice
@@ -265,7 +265,7 @@ def _tell_text(text: str) -> None:
 
 
 def _redact(text: str) -> str:
-    from mirror.logs import redact  # noqa: PLC0415  the way of errors only
+    from mirror.logs import redact
 
     return redact(text)
 

@@ -69,9 +69,9 @@ def print_failure(meta: Mapping[str, Any], messages: Sequence[str], exit_code: i
 
 def print_table(columns: Sequence[Column | str], rows: Iterable[Sequence[str]], *, title: str = "") -> None:
     """Prints *rows*; a cell may be of several lines. Nothing is cut off when stdout is not a terminal."""
-    from rich import box  # noqa: PLC0415  rich is loaded by what prints a table, and by nothing else
-    from rich.table import Table  # noqa: PLC0415
-    from rich.text import Text  # noqa: PLC0415
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
 
     table = Table(
         title=printable(title) or None,
@@ -122,7 +122,7 @@ def human_seconds(seconds: float) -> str:
 
 
 def _write_rich(renderable: Any) -> None:
-    from rich.console import Console  # noqa: PLC0415
+    from rich.console import Console
 
     console = Console(file=sys.stdout) if sys.stdout.isatty() else Console(width=_PIPE_WIDTH, no_color=True)
     with console.capture() as capture:

@@ -69,12 +69,12 @@ def command(
 async def _overrides(
     context: Context, text: str, to: str, pin: Literal["digest", "tag"] | None, charts: tuple[str, ...], *, prove: bool
 ) -> _Answer:
-    from mirror import record as records  # noqa: PLC0415
-    from mirror.app import App  # noqa: PLC0415
-    from mirror.errors import UsageError  # noqa: PLC0415
-    from mirror.linkerd.release import Release  # noqa: PLC0415
-    from mirror.values import Clerk  # noqa: PLC0415
-    from mirror.verify import check_tags  # noqa: PLC0415
+    from mirror import record as records
+    from mirror.app import App
+    from mirror.errors import UsageError
+    from mirror.linkerd.release import Release
+    from mirror.values import Clerk
+    from mirror.verify import check_tags
 
     async with App(context.settings, context.environ) as app:
         release, mirror = Release.parse(text), app.mirror(to)
@@ -110,8 +110,8 @@ async def _overrides(
 
 
 def _helm() -> str:
-    from mirror.errors import UsageError  # noqa: PLC0415
-    from mirror.linkerd.proof import find_helm  # noqa: PLC0415
+    from mirror.errors import UsageError
+    from mirror.linkerd.proof import find_helm
 
     helm = find_helm()
     if helm is None:
@@ -120,7 +120,7 @@ def _helm() -> str:
 
 
 def _chosen(charts: tuple[str, ...], known: set[str], release: str) -> set[str]:
-    from mirror.errors import UsageError  # noqa: PLC0415
+    from mirror.errors import UsageError
 
     if unknown := sorted(set(charts) - known):
         raise UsageError(f"{release} is recorded without {', '.join(unknown)}: it has {', '.join(sorted(known))}")
@@ -128,7 +128,7 @@ def _chosen(charts: tuple[str, ...], known: set[str], release: str) -> set[str]:
 
 
 def _write(directory: Path, texts: dict[str, str]) -> list[str]:
-    from mirror.values import write_file  # noqa: PLC0415
+    from mirror.values import write_file
 
     return [str(write_file(directory / f"{chart}.yaml", text)) for chart, text in sorted(texts.items())]
 

@@ -42,7 +42,7 @@ def command(
 
 
 async def _plan(context: Context, releases: tuple[str, ...], to: str, *, refresh: bool) -> PlanReport:
-    from mirror.app import App  # noqa: PLC0415
+    from mirror.app import App
 
     async with App(context.settings, context.environ) as app:
         surveyor = app.surveyor(to)

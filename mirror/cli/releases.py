@@ -114,9 +114,9 @@ def command(
 
 
 async def _asked(context: Context, channels: Sequence[str], to: str) -> _Answer:
-    from mirror.app import App  # noqa: PLC0415
-    from mirror.errors import UsageError  # noqa: PLC0415
-    from mirror.oci.copy import gather  # noqa: PLC0415
+    from mirror.app import App
+    from mirror.errors import UsageError
+    from mirror.oci.copy import gather
 
     async with App(context.settings, context.environ) as app:
         catalogue = app.catalogue()
@@ -130,7 +130,7 @@ async def _asked(context: Context, channels: Sequence[str], to: str) -> _Answer:
 
 
 async def _channel(catalogue: ChartCatalogue, name: str) -> _Channel:
-    from mirror.errors import MirrorError  # noqa: PLC0415
+    from mirror.errors import MirrorError
 
     url = catalogue.repositories[name].url
     try:
@@ -140,8 +140,8 @@ async def _channel(catalogue: ChartCatalogue, name: str) -> _Channel:
 
 
 async def _destination(mirror: Mirror) -> _Destination:
-    from mirror.errors import MirrorError  # noqa: PLC0415
-    from mirror.record import recorded  # noqa: PLC0415
+    from mirror.errors import MirrorError
+    from mirror.record import recorded
 
     try:
         return _Destination(mirror.name, mirror.place, frozenset(await recorded(mirror.records)))

@@ -61,9 +61,9 @@ def command(
 async def _sync(
     context: Context, releases: tuple[str, ...], to: str, accept: tuple[str, ...], *, refresh: bool
 ) -> SyncReport:
-    import structlog  # noqa: PLC0415
+    import structlog
 
-    from mirror.app import App, parse_accepted  # noqa: PLC0415
+    from mirror.app import App, parse_accepted
 
     structlog.get_logger().warning(
         "policy.signatures_off", reason="signatures are not checked yet: what is copied is what upstream has"

@@ -43,9 +43,9 @@ def command(
 
 
 async def _verify(context: Context, releases: tuple[str, ...], to: str, *, deep: bool) -> VerifyReport:
-    from mirror.app import App  # noqa: PLC0415
-    from mirror.linkerd.release import Release  # noqa: PLC0415
-    from mirror.verify import verify  # noqa: PLC0415
+    from mirror.app import App
+    from mirror.linkerd.release import Release
+    from mirror.verify import verify
 
     async with App(context.settings, context.environ) as app:
         names = [str(Release.parse(text)) for text in releases]
