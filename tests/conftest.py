@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,12 @@ from tests.servers.fake import FakeRegistry, fake_registry
 from tests.servers.olareg import olareg
 from tests.servers.proxy import Proxy, http_proxy
 from tests.servers.tokens import TokenService, token_service
+
+
+def pytest_configure() -> None:
+    """Ctrl-C reaches what tests start, also where the suite runs in the background of a shell, which ignores it."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
