@@ -149,7 +149,7 @@ class TestFile:
             signatures = "off"
             referrers = "require"
             [overrides]
-            directory = "/work/overrides"
+            directory = "/srv/bench/overrides"
             """
         ).settings
 
