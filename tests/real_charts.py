@@ -164,15 +164,18 @@ def main() -> None:
     parser.add_argument("--prove", action="store_true", help="have mirror prove the values too")
     parser.add_argument("tags", nargs="*", help="edge-26.8.3, stable-2.14.10, …")
     arguments = parser.parse_args()
+    helm = shutil.which(arguments.helm)
+    if helm is None:
+        parser.error(f"there is no {arguments.helm} on PATH: name it by --helm")
     tags = arguments.tags
     if arguments.git:
-        tools = Tools(arguments.git, arguments.helm)
+        tools = Tools(arguments.git, helm)
         tags = tags or real_sweep.evenly(tags_since(tools, FIRST), arguments.count)
         for channel in ("edge", "stable"):
             build(tools, [tag for tag in tags if tag.startswith(f"{channel}-")], arguments.charts / channel)
     tags = tags or real_sweep.evenly(real_sweep.releases_in(arguments.charts), arguments.count)
     begin = time.monotonic()
-    job = real_sweep.Job(arguments.helm, arguments.charts, is_proven=arguments.prove)
+    job = real_sweep.Job(helm, arguments.charts, is_proven=arguments.prove)
     findings = list(real_sweep.sweep(job, tags, workers=arguments.workers))
     report = real_sweep.told(findings, time.monotonic() - begin, arguments.workers)
     sys.stdout.writelines(f"{line}\n" for line in report)
