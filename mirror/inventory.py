@@ -29,7 +29,7 @@ from mirror.linkerd.images import Image, release_images
 from mirror.linkerd.movements import moved, went_back
 from mirror.linkerd.release import Newest, Release, Selector
 from mirror.oci.content import Digest, Platform
-from mirror.oci.copy import Graph, gather, read_graph
+from mirror.oci.copy import Graph, read_graph
 from mirror.oci.manifest import Manifest, restricted
 from mirror.oci.reference import Reference, Repository
 from mirror.oci.storage import Source
@@ -50,6 +50,7 @@ from mirror.plan import (
 )
 from mirror.record import Record, RecordedImage
 from mirror.report import PlannedImage, PlanReport
+from mirror.tasks import gather
 
 log = structlog.get_logger()
 

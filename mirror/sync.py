@@ -24,13 +24,14 @@ from mirror.errors import HelmError, MirrorError, WorldError
 from mirror.inventory import ImagePlan, ReleasePlan, Surveyor
 from mirror.linkerd.release import Selector
 from mirror.oci.content import Digest
-from mirror.oci.copy import Copier, Graph, gather, read_graph
+from mirror.oci.copy import Copier, Graph, read_graph
 from mirror.oci.manifest import Manifest, restricted
 from mirror.oci.referrers import Travelled, gathered, travel
 from mirror.oci.verify import walk
 from mirror.plan import Adopt, Copy, Fail, Keep, Recorded, Refuse, Target
 from mirror.record import Evidence, Missing, Record, RecordedImage
 from mirror.report import ImageOutcome, ImageReport, Proof, ReleaseReport, SyncReport
+from mirror.tasks import gather
 from mirror.values import Clerk
 
 log = structlog.get_logger()

@@ -17,9 +17,9 @@ from mirror.linkerd.images import Image
 from mirror.linkerd.overrides import Heading, Located, hardcoded, remedy, values_file
 from mirror.linkerd.proof import prove
 from mirror.linkerd.release import Release
-from mirror.oci.copy import gather
 from mirror.record import Record
 from mirror.report import Proof
+from mirror.tasks import gather
 
 
 @dataclass(frozen=True, slots=True)

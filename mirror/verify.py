@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from mirror import record as records
 from mirror.destinations.generic import Mirror
 from mirror.errors import MirrorError, Refused
-from mirror.oci.copy import gather
 from mirror.oci.verify import walk
 from mirror.record import Record, RecordedImage
 from mirror.report import VerifiedImage, VerifiedRelease, VerifyReport
+from mirror.tasks import gather
 
 
 async def verify(mirrors: Sequence[Mirror], releases: Sequence[str], *, deep: bool = False) -> VerifyReport:

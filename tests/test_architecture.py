@@ -23,15 +23,16 @@ MODULES = {
 # What a place may import, besides its own room. The longest name that fits a module decides; a room's name stands for
 # all that is in it.
 OCI_TYPES = ("oci.content", "oci.reference", "oci.manifest")
-ENGINE = ("errors", "oci", "linkerd", "destinations", "plan", "report", "record")
+ENGINE = ("errors", "tasks", "oci", "linkerd", "destinations", "plan", "report", "record")
 RULES: dict[str, tuple[str, ...]] = {
     "errors": (),
     "logs": (),
     "durations": (),
+    "tasks": (),
     "http": ("errors", "durations"),
-    "oci": ("errors", "http"),
+    "oci": ("errors", "http", "tasks"),
     "linkerd": ("errors", *OCI_TYPES),
-    "linkerd.chart": ("errors", "http", *OCI_TYPES),
+    "linkerd.chart": ("errors", "http", "tasks", *OCI_TYPES),
     "plan": ("errors", *OCI_TYPES),
     "report": ("errors", *OCI_TYPES, "plan"),
     "destinations": ("errors", "http", "oci", "plan"),

@@ -116,7 +116,7 @@ def command(
 async def _asked(context: Context, channels: Sequence[str], to: str) -> _Answer:
     from mirror.app import App
     from mirror.errors import UsageError
-    from mirror.oci.copy import gather
+    from mirror.tasks import gather
 
     async with App(context.settings, context.environ) as app:
         catalogue = app.catalogue()

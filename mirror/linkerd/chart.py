@@ -36,6 +36,7 @@ import yaml
 
 from mirror.errors import ChartError, UnknownRelease, UsageError
 from mirror.linkerd.release import Release, nearest
+from mirror.tasks import gather
 
 INDEX_SIZE_MAX = 64 << 20
 ARCHIVE_SIZE_MAX = 4 << 20
@@ -579,12 +580,7 @@ class ChartRepository:
 
     async def charts(self, entries: Iterable[ChartEntry]) -> tuple[Chart, ...]:
         """The charts of *entries*, fetched at the same time."""
-        try:
-            async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(self.chart(entry)) for entry in entries]
-        except ExceptionGroup as failed:
-            raise _first(failed) from failed  # one of them says enough, and callers know one tree
-        return tuple(task.result() for task in tasks)
+        return tuple(await gather(*map(self.chart, entries)))
 
     def _archive_url(self, entry: ChartEntry) -> str:
         """Where the archive is; charts do not choose where we connect."""
@@ -598,7 +594,3 @@ class ChartRepository:
                 f"which is another host than its own"
             )
         return url
-
-
-def _first(error: Exception) -> Exception:
-    return _first(error.exceptions[0]) if isinstance(error, ExceptionGroup) else error

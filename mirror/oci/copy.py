@@ -30,6 +30,7 @@ from mirror.oci.blob import Body, Upload, hashed, relay
 from mirror.oci.content import Descriptor, Digest
 from mirror.oci.manifest import Manifest
 from mirror.oci.storage import Destination, Source
+from mirror.tasks import gather
 
 BLOB_ATTEMPTS = 4
 BLOBS_AT_ONCE = 16
@@ -90,16 +91,6 @@ async def _child(source: Source, parent: Manifest, promise: Descriptor) -> Manif
             f"{source.name}@{parent.digest}: the index lists {promise.digest} ({promise.platform or 'no platform'}), "
             "which is not there: the image is incomplete"
         ) from exc
-
-
-async def gather(*work: Coroutine[None, None, T]) -> list[T]:
-    """All results in order; the first failure cancels the rest and is raised alone, not in a group."""
-    try:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(one) for one in work]
-    except BaseExceptionGroup as failures:
-        raise failures.exceptions[0] from None
-    return [task.result() for task in tasks]
 
 
 K = TypeVar("K")

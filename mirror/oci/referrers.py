@@ -20,9 +20,10 @@ from typing import Any
 
 from mirror.errors import ManifestError, MirrorError, NotFound
 from mirror.oci.content import Descriptor, Digest
-from mirror.oci.copy import Copier, gather, read_graph
+from mirror.oci.copy import Copier, read_graph
 from mirror.oci.manifest import OCI_INDEX, Manifest
 from mirror.oci.storage import Destination, Source
+from mirror.tasks import gather
 
 COSIGN_SUFFIXES = (".sig", ".att", ".sbom")
 

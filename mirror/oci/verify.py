@@ -10,8 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 from mirror.errors import ContentError, ManifestError, NotFound
 from mirror.oci.content import Descriptor, Digest
-from mirror.oci.copy import BLOBS_AT_ONCE, Graph, gather, read_blob, read_graph
+from mirror.oci.copy import BLOBS_AT_ONCE, Graph, read_blob, read_graph
 from mirror.oci.storage import Destination
+from mirror.tasks import gather
 
 
 async def walk(destination: Destination, root: Digest, *, deep: bool = False) -> tuple[Graph | None, tuple[str, ...]]:
