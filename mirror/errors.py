@@ -19,10 +19,13 @@
         └── HelmError                     Helm could not render
 
 Facts are attributes; the message is one sentence of what, where, why, and what to do.
-Retrying is decided from the table in http/transport.py, before an error gets here.
+What may be tried again is said by `is_temporary`; small requests were, before their error gets here.
 """
 
 from __future__ import annotations
+
+TEMPORARY_STATUSES = frozenset({408, 429, 500, 502, 503, 504})
+"""The answers after which the same request may succeed; http/transport.py says how long each is waited for."""
 
 
 class MirrorError(Exception):
@@ -79,7 +82,7 @@ class RegistryError(WorldError):
     @property
     def is_temporary(self) -> bool:
         """Another try could help."""
-        return self.status in (408, 429) or self.status >= 500
+        return self.status in TEMPORARY_STATUSES
 
 
 class NotFound(RegistryError):

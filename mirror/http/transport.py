@@ -40,7 +40,7 @@ import httpx
 import structlog
 
 from mirror.durations import go_duration
-from mirror.errors import ContentError, RegistryError, SettingsError, Unreachable
+from mirror.errors import TEMPORARY_STATUSES, ContentError, RegistryError, SettingsError, Unreachable
 from mirror.http.proxies import Proxies, Proxy, is_local
 
 ATTEMPTS = 5
@@ -48,7 +48,6 @@ CONNECT_PATIENCE_S = 15.0
 WAIT_MAX_S = 60.0
 WAIT_MIN_S = 0.25
 REDIRECTS_MAX = 5
-TEMPORARY = frozenset({408, 429, 500, 502, 503, 504})
 CONNECT_TIMEOUT_S = 5.0
 IDLE_TIMEOUT_S = 30.0
 USER_AGENT = "linkerd-mirror"
@@ -206,7 +205,7 @@ class Transport:
                     raise
                 log.debug("http.retried", method=method, host=urlsplit(url).netloc, attempt=attempt, reason=str(exc))
             else:
-                if answer.status not in TEMPORARY or attempt >= ATTEMPTS:
+                if answer.status not in TEMPORARY_STATUSES or attempt >= ATTEMPTS:
                     return answer
                 asked = requested_wait(answer.headers, answer.body, now=datetime.now(UTC))
                 if asked is not None and asked > WAIT_MAX_S:
@@ -329,7 +328,7 @@ def refused_by_proxy(host: str, status: int) -> Unreachable:
     remedy = ": give it a user name and a password, as in HTTPS_PROXY=http://USER:PASSWORD@HOST:PORT"
     return Unreachable(
         f"{host} cannot be reached: the proxy answered {status}{remedy if status == 407 else ''}",
-        is_temporary=status in TEMPORARY,
+        is_temporary=status in TEMPORARY_STATUSES,
     )
 
 
