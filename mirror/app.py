@@ -17,10 +17,13 @@ from urllib.parse import urlsplit
 
 import structlog
 
+from mirror.destinations.ecr import PUT_IMAGE_PER_SECOND, is_ecr
 from mirror.destinations.generic import Mirror
 from mirror.errors import RegistryError, UsageError
+from mirror.http.connections import Connections
+from mirror.http.gate import Gate
+from mirror.http.general import GeneralClient
 from mirror.http.proxies import Proxies, is_local
-from mirror.http.stream import Streams
 from mirror.http.transport import Transport
 from mirror.inventory import Surveyor, Wanted
 from mirror.linkerd.catalogue import ChartCatalogue
@@ -107,10 +110,16 @@ class App:
             if is_local(urlsplit(f"//{host}").hostname or "") and host not in self.settings.registries:
                 endpoint = f"http://{host}"
             ca_file = str(configured.ca_file or "")
-            transport = Transport(ca_file, configured.max_connections, self.proxies)
+            connections = Connections(ca_file, self.proxies)
+            transport = Transport(connections, Gate(configured.max_connections, configured.requests_per_second))
             credentials = ConfiguredCredentials(self.settings, DockerConfiguration.default(self.environ))
             self._registries[host] = Registry(
-                host, endpoint, transport, Streams(ca_file, self.proxies), Authenticator(host, transport, credentials)
+                host,
+                endpoint,
+                transport,
+                connections,
+                Authenticator(host, transport, credentials),
+                manifest_puts=Gate(per_second=PUT_IMAGE_PER_SECOND if is_ecr(host) else 0),
             )
         return self._registries[host]
 
@@ -145,7 +154,9 @@ class App:
     def _fetcher(self, url: str) -> ChartFetcher:
         host = urlsplit(url).netloc
         configured = self.settings.registry(host)
-        transport = Transport(str(configured.ca_file or ""), configured.max_connections, self.proxies)
+        gate = Gate(configured.max_connections, configured.requests_per_second)
+        client = GeneralClient(str(configured.ca_file or ""), configured.max_connections, self.proxies)
+        transport = Transport(client, gate)
         self._transports.append(transport)
         credential = configured.credential()
         basic = Credential(credential[0], credential[1].get_secret_value()).basic if credential else ""

@@ -28,6 +28,10 @@ TEMPORARY_STATUSES = frozenset({408, 429, 500, 502, 503, 504})
 """The answers after which the same request may succeed; http/transport.py says how long each is waited for."""
 
 
+TOO_MUCH = frozenset({429, 503})
+"""The answers of a host that wants to be asked less."""
+
+
 class MirrorError(Exception):
     """The root of the tree; *exit_code* is what the process ends with."""
 
@@ -74,15 +78,22 @@ class Unreachable(WorldError):
 class RegistryError(WorldError):
     """A registry answered *status* with the specification's error *codes* (distribution-spec, #error-codes)."""
 
-    def __init__(self, message: str, *, status: int = 0, codes: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int = 0,
+        codes: tuple[str, ...] = (),
+        wait_s: float | None = None,
+        is_temporary: bool | None = None,
+    ) -> None:
         super().__init__(message)
         self.status = status
         self.codes = codes
-
-    @property
-    def is_temporary(self) -> bool:
+        self.wait_s = wait_s
+        """Seconds that the registry asked us to wait before another try."""
+        self.is_temporary = status in TEMPORARY_STATUSES if is_temporary is None else is_temporary
         """Another try could help."""
-        return self.status in TEMPORARY_STATUSES
 
 
 class NotFound(RegistryError):

@@ -2,8 +2,10 @@
 
     PREFIX/mirror-record:RELEASE ─► OCI image manifest
         annotation dev.linkerd-mirror.record   what planning and overrides need, so that one GET suffices
-        config     CONFIG_TYPE, `{}`           its type: no artifactType, subject or descriptor data (ECR refuses some)
+        config     CONFIG_TYPE                 its type: no artifactType, subject or descriptor data (ECR refuses some)
         layer      LAYER_TYPE                  the same with the evidence: platforms, sizes, referrers, times
+
+Config and layer are one blob, which is sent once.
 
 A record is a claim, never trust: whoever can push to the mirror can write it. It may make us refuse, never accept.
 It is written only when its content, times excluded, has changed.
@@ -38,7 +40,6 @@ SCHEMA = 1
 ANNOTATION = "dev.linkerd-mirror.record"
 CONFIG_TYPE = "application/vnd.linkerd-mirror.record.config.v1+json"
 LAYER_TYPE = "application/vnd.linkerd-mirror.record.v1+json"
-_CONFIG = b"{}"
 _LAYER_MAX = 16 * 1024 * 1024
 
 log = structlog.get_logger()
@@ -159,14 +160,15 @@ async def recorded(records: Destination) -> tuple[Release, ...]:
 async def write(records: Destination, record: Record, *, verified_at: datetime) -> None:
     """*records* holds *record* at the tag of its release; evidence that this run did not gather is carried over."""
     layer = _json(_document(record, await _kept_evidence(records, record), verified_at=verified_at))
-    config = await _store(records, _CONFIG, CONFIG_TYPE)
-    stored = await _store(records, layer, LAYER_TYPE)
+    blob = Descriptor(LAYER_TYPE, Digest.of(layer), len(layer))
+    await _store(records, blob, layer)
+    described = {"digest": str(blob.digest), "size": blob.size}
     raw = _json(
         {
             "schemaVersion": 2,
             "mediaType": OCI_MANIFEST,
-            "config": config,
-            "layers": [stored],
+            "config": {"mediaType": CONFIG_TYPE, **described},
+            "layers": [{"mediaType": LAYER_TYPE, **described}],
             "annotations": {
                 ANNOTATION: _json(_summary(record)).decode(),
                 "org.opencontainers.image.title": f"mirror's record of Linkerd {record.release}",
@@ -191,13 +193,10 @@ async def _kept_evidence(records: Destination, record: Record) -> Mapping[str, A
         return {}
 
 
-async def _store(records: Destination, data: bytes, media_type: str) -> dict[str, Any]:
-    blob = Descriptor(media_type, Digest.of(data), len(data))
-    if not await records.has_blob(blob):
-        upload = await records.start_upload(blob)
-        if upload is not None:
-            await _written(upload, data)
-    return {"mediaType": media_type, "digest": str(blob.digest), "size": blob.size}
+async def _store(records: Destination, blob: Descriptor, data: bytes) -> None:
+    upload = await records.start_upload(blob, mount_from=records.path)
+    if upload is not None:  # it is not there, or nobody can say: it is small
+        await _written(upload, data)
 
 
 async def _written(upload: Upload, data: bytes) -> None:

@@ -1,12 +1,22 @@
-"""Work side by side, whose failure is one error of ours and not a group of them."""
+"""Work side by side, whose failure is one error of ours and not a group of them; and work in threads, which can end."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
-from typing import TypeVar
+import contextlib
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Executor
+from typing import Protocol, TypeVar
 
 T = TypeVar("T")
+
+
+class Abortable(Protocol):
+    """What a thread may block on."""
+
+    def abort(self) -> None:
+        """Ends a call that blocks, at once; comes from another thread."""
+        ...
 
 
 async def gather(*work: Coroutine[None, None, T]) -> list[T]:
@@ -21,3 +31,16 @@ async def gather(*work: Coroutine[None, None, T]) -> list[T]:
 
 def _first(failure: BaseException) -> BaseException:
     return _first(failure.exceptions[0]) if isinstance(failure, BaseExceptionGroup) else failure
+
+
+async def in_thread(threads: Executor | None, call: Callable[[], T], *blocking: Abortable) -> T:
+    """*call*'s result from a worker thread; when cancelled, *blocking* are aborted and the thread has ended."""
+    future = asyncio.get_running_loop().run_in_executor(threads, call)
+    try:
+        return await asyncio.shield(future)
+    except asyncio.CancelledError:
+        for each in blocking:
+            each.abort()
+        with contextlib.suppress(Exception):
+            await future
+        raise

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from mirror.oci.blob import Body
+from mirror.oci.blob import Body, Relay, Upload
 from mirror.oci.content import Descriptor, Digest
 from mirror.oci.manifest import DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST, Manifest
 from mirror.oci.storage import Destination, Source
@@ -188,6 +188,18 @@ async def push(repository: Destination, what: Image, *, tag: str = "") -> bool:
             await upload(repository, data, algorithm=part.digest.algorithm)
         linked = await repository.put_manifest(part.manifest, tag=tag if part is what else "")
     return linked
+
+
+def relay(body: Body, upload: Upload, promise: Descriptor, *, where: str, on_bytes: Callable[[int], None]) -> None:
+    """A blob goes from *body* into *upload* at one go; given up if that fails."""
+    under_way = Relay(promise, upload, where=where, on_bytes=on_bytes)
+    try:
+        under_way.go_on(body)
+    except BaseException:
+        under_way.give_up()
+        raise
+    finally:
+        body.close()
 
 
 def _read(body: Body) -> bytes:

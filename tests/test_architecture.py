@@ -29,7 +29,7 @@ RULES: dict[str, tuple[str, ...]] = {
     "logs": (),
     "durations": (),
     "tasks": (),
-    "http": ("errors", "durations"),
+    "http": ("errors", "durations", "tasks"),
     "oci": ("errors", "http", "tasks"),
     "linkerd": ("errors", *OCI_TYPES),
     "linkerd.chart": ("errors", "http", "tasks", *OCI_TYPES),

@@ -29,8 +29,9 @@ from urllib.parse import urlencode, urlsplit
 import structlog
 
 from mirror.errors import AccessDenied, RegistryError, SettingsError
+from mirror.http.answer import Answer, parsed_target
 from mirror.http.proxies import is_local
-from mirror.http.transport import Answer, Transport, parsed_target
+from mirror.http.transport import Transport
 from mirror.oci.reference import DOCKER_HUB
 
 _TOKEN_LIFE_S = 60.0  # where the token service does not say (token.md, expires_in)
@@ -236,12 +237,21 @@ class Authenticator:
         """
         if answer.status == 401 and not sent:
             return await self._learn(answer, scope, where)
-        if sent.startswith("Bearer ") and answer.status == 401 and not has_renewed:
-            cached = self._tokens.get(scope)
-            if cached is not None and cached.value == sent.removeprefix("Bearer "):
-                del self._tokens[scope]  # expired early, or revoked; else another request has renewed it meanwhile
+        if answer.status == 401 and not has_renewed and self.has_aged(scope, sent):
             return True
         return bool(sent) and self._give_up_credential(scope, f"{answer.status} from {where}")
+
+    def has_aged(self, scope: str, sent: str) -> bool:
+        """Whether the header *sent*, which was refused, is a token: expired, or revoked, it is not used again.
+
+        May come from any thread.
+        """
+        if not sent.startswith("Bearer "):
+            return False
+        cached = self._tokens.get(scope)
+        if cached is not None and cached.value == sent.removeprefix("Bearer "):
+            self._tokens.pop(scope, None)  # else another request has renewed it meanwhile
+        return True
 
     async def _learn(self, answer: Answer, scope: str, where: str) -> bool:
         challenges = parse_challenges(answer.headers.get("www-authenticate", ""))

@@ -2,19 +2,23 @@
 
     Body ──readinto──► buffer ──► hash, byte count ──► Upload.write … Upload.finish
 
-The rule it keeps: the last bytes are written, and the upload finished, only when the size and the hash are what the
-descriptor promises. So wrong content never becomes a blob, whatever the other side checks.
+The rule it keeps: wherever the bytes came from, the last of them are written, and the upload finished, only when the
+size and the hash are what the descriptor promises. So wrong content never becomes a blob, whatever the other side
+checks.
 """
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Protocol
 
-from mirror.errors import ContentError
+from mirror.errors import ContentError, RegistryError, Unreachable
 from mirror.oci.content import Descriptor, Digest
 
 BUFFER_SIZE = 256 * 1024
+
+_of_thread = threading.local()
 
 
 class Body(Protocol):
@@ -38,46 +42,117 @@ class Upload(Protocol):
         ...
 
 
-def hashed(body: Body, promise: Descriptor, *, where: str, on_chunk: Callable[[memoryview], None]) -> None:
-    """Reads *body* to its end; *on_chunk* gets each chunk as it comes, the last one only once all is verified.
+class Reading:
+    """A blob being read and held to its promise; where a body breaks off, another one goes on from `received`.
 
-    Raises ContentError naming *where* the bytes came from if size or digest are not as promised.
+    *on_chunk* gets each chunk as it comes, the last one only once all is verified. *where* is what errors name.
     """
-    hasher = promise.digest.hasher()
-    buffers = (memoryview(bytearray(BUFFER_SIZE)), memoryview(bytearray(BUFFER_SIZE)))
-    size, turn, held = 0, 0, memoryview(b"")
-    while count := body.readinto(buffers[turn]):
-        size += count
-        if size > promise.size:
-            raise ContentError(f"{where}: blob {promise.digest} is longer than the {promise.size} bytes promised")
-        if held:
-            on_chunk(held)
-        held = buffers[turn][:count]
-        hasher.update(held)
-        turn = 1 - turn
-    if size != promise.size:
-        raise ContentError(f"{where}: blob {promise.digest} has {size} bytes, {promise.size} were promised")
-    actual = Digest(promise.digest.algorithm, hasher.hexdigest())
-    if actual != promise.digest:
-        raise ContentError(
-            f"{where}: the bytes of blob {promise.digest} have the digest {actual}: the content is corrupt"
-        )
-    if held:
-        on_chunk(held)
+
+    def __init__(self, promise: Descriptor, *, where: str, on_chunk: Callable[[memoryview], None]) -> None:
+        self.received = 0
+        self._promise, self._where, self._on_chunk = promise, where, on_chunk
+        self._hasher = promise.digest.hasher()
+        self._held = memoryview(b"")
+
+    def go_on(self, body: Body) -> None:
+        """Reads *body*, which begins at `received`, to its end; raises ContentError if all is not as promised."""
+        try:
+            self._read(body)
+        except BaseException:
+            self._held = memoryview(bytes(self._held))  # the buffer is the thread's, which reads something else now
+            raise
+        self._verify()
+        if self._held:
+            self._on_chunk(self._held)
+
+    def _read(self, body: Body) -> None:
+        buffers, turn, size = _buffers(), 0, self._promise.size
+        while count := body.readinto(buffers[turn]):
+            chunk = buffers[turn][:count]
+            self._hasher.update(chunk)
+            self.received += count
+            if self.received > size:
+                raise ContentError(
+                    f"{self._where}: blob {self._promise.digest} is longer than the {size} bytes promised"
+                )
+            held, self._held = self._held, chunk
+            turn = 1 - turn
+            if held:
+                self._on_chunk(held)
+
+    def _verify(self) -> None:
+        promise = self._promise
+        if self.received != promise.size:
+            raise ContentError(
+                f"{self._where}: blob {promise.digest} has {self.received} bytes, {promise.size} were promised"
+            )
+        actual = Digest(promise.digest.algorithm, self._hasher.hexdigest())
+        if actual != promise.digest:
+            raise ContentError(
+                f"{self._where}: the bytes of blob {promise.digest} have the digest {actual}: the content is corrupt"
+            )
 
 
-def relay(body: Body, upload: Upload, promise: Descriptor, *, where: str, on_bytes: Callable[[int], None]) -> None:
-    """Afterwards *upload* is finished with exactly the promised bytes; *on_bytes* is told of each chunk written."""
+def _buffers() -> tuple[memoryview, memoryview]:
+    """A pair that this thread reuses for every blob."""
+    if not hasattr(_of_thread, "buffers"):
+        _of_thread.buffers = (memoryview(bytearray(BUFFER_SIZE)), memoryview(bytearray(BUFFER_SIZE)))
+    pair: tuple[memoryview, memoryview] = _of_thread.buffers
+    return pair
 
-    def write(chunk: memoryview) -> None:
-        upload.write(chunk)
-        on_bytes(len(chunk))
 
+def hashed(body: Body, promise: Descriptor, *, where: str, on_chunk: Callable[[memoryview], None]) -> None:
+    """Reads *body* to its end and closes it; see Reading."""
     try:
-        hashed(body, promise, where=where, on_chunk=write)
-        upload.finish()
-    except BaseException:
-        upload.abort()
-        raise
+        Reading(promise, where=where, on_chunk=on_chunk).go_on(body)
     finally:
         body.close()
+
+
+class Relay:
+    """A blob on its way into *upload*; what broke off while reading can go on, what broke off while writing cannot.
+
+    *on_bytes* is told of each chunk written, and of all of them, negative, when they were given up.
+    """
+
+    def __init__(self, promise: Descriptor, upload: Upload, *, where: str, on_bytes: Callable[[int], None]) -> None:
+        self.upload = upload
+        self.can_go_on = True
+        self._reading = Reading(promise, where=where, on_chunk=self._write)
+        self._sent = 0
+        self._on_bytes = on_bytes
+
+    @property
+    def received(self) -> int:
+        """Where the next body is to begin."""
+        return self._reading.received
+
+    def go_on(self, body: Body) -> None:
+        """Afterwards the upload is finished with exactly the promised bytes; blocks."""
+        try:
+            self._reading.go_on(body)
+            self._written(self.upload.finish)
+        except (Unreachable, RegistryError):
+            raise
+        except BaseException:
+            self.can_go_on = False
+            raise
+
+    def give_up(self) -> None:
+        """Nothing of it remains at the destination."""
+        self.can_go_on = False
+        self.upload.abort()
+        self._on_bytes(-self._sent)
+        self._sent = 0
+
+    def _write(self, chunk: memoryview) -> None:
+        self._written(lambda: self.upload.write(chunk))
+        self._sent += len(chunk)
+        self._on_bytes(len(chunk))
+
+    def _written(self, write: Callable[[], None]) -> None:
+        try:
+            write()
+        except BaseException:
+            self.can_go_on = False
+            raise

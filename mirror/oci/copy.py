@@ -7,39 +7,43 @@ A `Copier` is one run's work on one destination. What it knows of the destinatio
 Rules it keeps (DESIGN.md, Promises):
 - children before parents, the tag last; before the tag, every manifest below the root is read back and compared;
 - each unique blob is read from the source once: where another repository of the destination holds it, it is mounted;
+- whether a blob is there is asked by mounting it from its own repository, where the registry is seen to mount: if it is
+  not, the upload is open already;
 - a copy waits only for a blob's upload in flight, never for another image's manifest, and holds no slot while waiting;
 - a manifest refused for missing content has its content asked for again, and is sent again, once;
-- a blob that broke off is begun anew, BLOB_ATTEMPTS times; wrong bytes are never tried again.
+- a download that broke off goes on in the same upload, an upload that broke off is begun anew; BLOB_ATTEMPTS times
+  without progress. Wrong bytes are never tried again.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from graphlib import TopologicalSorter
 from typing import Generic, TypeVar
 
 import structlog
 
-from mirror.errors import ContentError, ManifestError, NotFound, RegistryError, Unreachable
-from mirror.oci.blob import Body, Upload, hashed, relay
+from mirror.errors import ContentError, ManifestError, MirrorError, NotFound, RegistryError, Unreachable
+from mirror.http.transport import WAIT_MAX_S, wait_before
+from mirror.oci.blob import Relay, Upload, hashed
 from mirror.oci.content import Descriptor, Digest
 from mirror.oci.manifest import Manifest
 from mirror.oci.storage import Destination, Source
-from mirror.tasks import gather
+from mirror.tasks import gather, in_thread
 
 BLOB_ATTEMPTS = 4
-BLOBS_AT_ONCE = 16
+BLOBS_AT_ONCE = 32  # each is held to its source's and its destination's gates beside
+_PROGRESS = 1024 * 1024  # bytes, after which an attempt counts as the first again
 DEPTH_MAX = 4
 MANIFESTS_MAX = 2000
 _MISSING_CONTENT = frozenset({"MANIFEST_BLOB_UNKNOWN", "BLOB_UNKNOWN", "MANIFEST_UNKNOWN", "MANIFEST_INVALID"})
 
 OnBytes = Callable[[int], None]
-T = TypeVar("T")
 log = structlog.get_logger()
 
 
@@ -148,6 +152,11 @@ class Copier:
     _brought: Once[tuple[str, Digest]] = field(default_factory=Once, init=False)
     _holders: dict[Digest, Destination] = field(default_factory=dict, init=False)
     _in_flight: dict[Digest, asyncio.Event] = field(default_factory=dict, init=False)
+    _learning: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
+    _mounts: bool | None = field(default=None, init=False)
+    """Whether a blob that a repository holds is mounted from there into itself; None until it was seen."""
+    _mounts_across: bool = field(default=True, init=False)
+    """Whether blobs are mounted from one repository into another, as far as was seen."""
 
     def close(self) -> None:
         """Ends the worker threads; what they did is over by then."""
@@ -162,12 +171,23 @@ class Copier:
         taken back. Raises what source or destination raise.
         """
         blobs = sorted(graph.blobs, key=lambda blob: -blob.size)
-        await gather(*(self._ensure(source, destination, blob, on_bytes) for blob in blobs))
-        await gather(*(self._put(source, destination, m, "") for m in graph.below if not m.is_index))
+        if blobs and self._mounts is None:
+            await self._learn_to_mount(source, destination, blobs[-1], on_bytes)
+        await gather(
+            *(self._ensure(source, destination, blob, on_bytes) for blob in blobs),
+            *(self._store(source, destination, each, on_bytes) for each in graph.below if not each.is_index),
+        )
         for index in graph.below:
             if index.is_index:
-                await self._put(source, destination, index, "")
-        await gather(*(_read_back(destination, manifest) for manifest in graph.below))
+                await self._store(source, destination, index, on_bytes)
+
+    async def _store(self, source: Source, destination: Destination, manifest: Manifest, on_bytes: OnBytes) -> None:
+        """*destination* holds *manifest*, read back, after its blobs."""
+        await gather(*(self._ensure(source, destination, blob, on_bytes) for blob in manifest.blobs))
+        await self._put(source, destination, manifest, "")
+        stored = await destination.manifest(manifest.digest)
+        if stored.raw != manifest.raw:
+            raise ContentError(f"{destination.name}@{manifest.digest}: other bytes are read back than were stored")
 
     async def place(self, source: Source, destination: Destination, root: Manifest, *, tag: str = "") -> bool:
         """*destination* holds *root*, whose graph was copied, and *tag*, if given, is seen to name it.
@@ -187,7 +207,8 @@ class Copier:
         except RegistryError as exc:
             if exc.status not in (400, 404) or not _MISSING_CONTENT & set(exc.codes):
                 raise
-            # a registry's garbage collector, or a repository deleted under us
+            # a registry's garbage collector, a repository deleted under us, or mounts that are said and not done
+            self._mounts = self._mounts_across = False
             log.warning("copy.content_missing", where=destination.name, digest=str(manifest.digest), reason=str(exc))
         for blob in manifest.blobs:
             if not await destination.has_blob(blob):
@@ -205,89 +226,128 @@ class Copier:
             (destination.name, blob.digest), lambda: self._bring(source, destination, blob, on_bytes)
         )
 
+    async def _learn_to_mount(
+        self, source: Source, destination: Destination, blob: Descriptor, on_bytes: OnBytes
+    ) -> None:
+        """Whether the registry mounts is known, by *blob*, which *destination* holds; one asks, the others wait."""
+        async with self._learning:
+            if self._mounts is not None:
+                return
+            try:
+                await self._ensure(source, destination, blob, on_bytes)
+                if self._mounts is None:
+                    again = await destination.start_upload(blob, mount_from=destination.path)
+                    self._mounts = again is None
+                    if again is not None:
+                        again.abort()
+            except MirrorError:
+                self._mounts = False  # the others need not find out one by one
+                raise
+
     async def _bring(self, source: Source, destination: Destination, blob: Descriptor, on_bytes: OnBytes) -> None:
         while in_flight := self._in_flight.get(blob.digest):  # one looks and uploads, the others mount what it brought
             await in_flight.wait()
-        upload: Upload | None = None
-        if holder := self._holders.get(blob.digest):
-            upload = await destination.start_upload(blob, mount_from=holder.path)
-            if upload is None:
-                return
-        flight = self._in_flight[blob.digest] = asyncio.Event()
+        flight = None if blob.digest in self._holders else asyncio.Event()
+        if flight:
+            self._in_flight[blob.digest] = flight
         try:
-            if not await destination.has_blob(blob):
-                await self._upload(source, destination, blob, upload, on_bytes)
-            elif upload is not None:
-                upload.abort()
+            await self._bring_now(source, destination, blob, on_bytes)
             self._holders.setdefault(blob.digest, destination)
         finally:
-            if self._in_flight.get(blob.digest) is flight:
-                del self._in_flight[blob.digest]
-            flight.set()
+            if flight:
+                if self._in_flight.get(blob.digest) is flight:
+                    del self._in_flight[blob.digest]
+                flight.set()
 
-    async def _upload(
-        self, source: Source, destination: Destination, blob: Descriptor, upload: Upload | None, on_bytes: OnBytes
-    ) -> None:
-        for attempt in range(1, BLOB_ATTEMPTS + 1):
-            async with self._slots:
-                try:
-                    body = await source.open_blob(blob)
-                    try:
-                        upload = upload or await _started(destination, blob)
-                    except BaseException:
-                        body.close()
-                        raise
-                    await self._transfer(source, body, upload, blob, on_bytes)
-                except (Unreachable, RegistryError) as exc:
-                    if not exc.is_temporary or attempt == BLOB_ATTEMPTS:
-                        raise
-                    log.debug("copy.blob_begun_anew", source=source.name, digest=str(blob.digest), reason=str(exc))
-                else:
+    async def _bring_now(self, source: Source, destination: Destination, blob: Descriptor, on_bytes: OnBytes) -> None:
+        relay: Relay | None = None
+        attempt, reached = 1, 0
+        while True:
+            try:
+                async with self._slots:
+                    if relay is None:
+                        upload = await self._asked(destination, blob)
+                        if upload is None:
+                            return
+                        relay = Relay(blob, upload, where=source.name, on_bytes=on_bytes)
+                    await self._carry(source, destination, blob, relay)
                     return
-            upload = None
-            await self.sleep(0.25 * 2.0**attempt)
+            except (Unreachable, RegistryError) as exc:
+                if relay and relay.can_go_on and relay.received - reached >= _PROGRESS:
+                    attempt = 1
+                if not exc.is_temporary or attempt >= BLOB_ATTEMPTS or (_wait_s(exc) or 0) > WAIT_MAX_S:
+                    at = source.name if relay and relay.can_go_on else destination.name
+                    self._give_up(relay)
+                    raise _placed(exc, f"{at}@{blob.digest}") from exc
+                log.debug(
+                    "copy.blob_broke_off",
+                    source=source.name,
+                    destination=destination.name,
+                    digest=str(blob.digest),
+                    received=relay.received if relay else 0,
+                    goes_on=bool(relay and relay.can_go_on),
+                    reason=str(exc),
+                )
+                if relay and not relay.can_go_on:
+                    self._give_up(relay)
+                    relay = None
+                reached = relay.received if relay else 0
+                wait_s = wait_before(attempt, _wait_s(exc))
+                attempt += 1
+            except BaseException:
+                self._give_up(relay)
+                raise
+            try:
+                await self.sleep(wait_s)
+            except BaseException:
+                self._give_up(relay)
+                raise
 
-    async def _transfer(self, source: Source, body: Body, upload: Upload, blob: Descriptor, on_bytes: OnBytes) -> None:
-        sent = 0
+    @staticmethod
+    def _give_up(relay: Relay | None) -> None:
+        if relay:
+            relay.give_up()
 
-        def count(chunk: int) -> None:
-            nonlocal sent
-            sent += chunk
-            on_bytes(chunk)
+    async def _asked(self, destination: Destination, blob: Descriptor) -> Upload | None:
+        """An upload for *blob*; None where *destination* holds it, or has mounted it now."""
+        if self._mounts is False and await destination.has_blob(blob):
+            return None
+        holder = self._holders.get(blob.digest)
+        if holder is not None and self._mounts_across:
+            upload = await destination.start_upload(blob, mount_from=holder.path)
+            self._mounts_across = upload is None
+        elif self._mounts is False:
+            upload = await destination.start_upload(blob)
+        else:
+            upload = await destination.start_upload(blob, mount_from=destination.path)
+            self._mounts = True if upload is None else self._mounts
+        return upload
 
-        try:
-            await in_thread(
-                self._threads, lambda: relay(body, upload, blob, where=source.name, on_bytes=count), body, upload
-            )
-        except BaseException:
-            on_bytes(-sent)
-            raise
+    async def _carry(self, source: Source, destination: Destination, blob: Descriptor, relay: Relay) -> None:
+        """*relay* is finished, from where it is."""
+        body = await source.open_blob(blob, offset=relay.received)  # before the gates: a token may have to pass them
+        async with AsyncExitStack() as gates:
+            gates.callback(body.close)
+            await gates.enter_async_context(source.gate)
+            if destination.gate is not source.gate:  # the source's first, always: nobody waits for one in a circle
+                await gates.enter_async_context(destination.gate)
+            await in_thread(self._threads, lambda: relay.go_on(body), body, relay.upload)
 
 
-async def in_thread(threads: ThreadPoolExecutor | None, call: Callable[[], T], *exchanges: Body | Upload) -> T:
-    """*call*'s result from a worker thread; when cancelled, *exchanges* are aborted and the thread has ended."""
-    future = asyncio.get_running_loop().run_in_executor(threads, call)
-    try:
-        return await asyncio.shield(future)
-    except asyncio.CancelledError:
-        for exchange in exchanges:
-            exchange.abort()
-        with contextlib.suppress(Exception):
-            await future
-        raise
+def _placed(exc: Unreachable | RegistryError, where: str) -> Unreachable | RegistryError:
+    """*exc*, saying what it was about: a connection knows no more than its host."""
+    return Unreachable(f"{where}: {exc}", is_temporary=exc.is_temporary) if isinstance(exc, Unreachable) else exc
+
+
+def _wait_s(exc: Unreachable | RegistryError) -> float | None:
+    return exc.wait_s if isinstance(exc, RegistryError) else None
 
 
 async def read_blob(source: Source, blob: Descriptor, threads: ThreadPoolExecutor) -> None:
     """Reads *blob* to its end and holds it to its promise; raises ContentError, NotFound, Unreachable."""
     body = await source.open_blob(blob)
-
-    def read() -> None:
-        try:
-            hashed(body, blob, where=source.name, on_chunk=lambda _chunk: None)
-        finally:
-            body.close()
-
-    await in_thread(threads, read, body)
+    async with source.gate:
+        await in_thread(threads, lambda: hashed(body, blob, where=source.name, on_chunk=lambda _chunk: None), body)
 
 
 async def read_small(source: Source, blob: Descriptor, *, bound: int) -> bytes:
@@ -295,18 +355,6 @@ async def read_small(source: Source, blob: Descriptor, *, bound: int) -> bytes:
     if blob.size > bound:
         raise ContentError(f"{source.name}: blob {blob.digest} of {blob.size} bytes is larger than {bound}, refused")
     body, data = await source.open_blob(blob), bytearray()
-
-    def read() -> None:
-        try:
-            hashed(body, blob, where=source.name, on_chunk=data.extend)
-        finally:
-            body.close()
-
-    await in_thread(None, read, body)
+    async with source.gate:
+        await in_thread(None, lambda: hashed(body, blob, where=source.name, on_chunk=data.extend), body)
     return bytes(data)
-
-
-async def _read_back(destination: Destination, manifest: Manifest) -> None:
-    stored = await destination.manifest(manifest.digest)
-    if stored.raw != manifest.raw:
-        raise ContentError(f"{destination.name}@{manifest.digest}: other bytes are read back than were stored")

@@ -33,6 +33,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from mirror.errors import BadReference, ContentError, LayoutError, ManifestError, NotFound, RegistryError
+from mirror.http.gate import Gate
 from mirror.oci.blob import Body, Upload
 from mirror.oci.content import Descriptor, Digest, verified
 from mirror.oci.manifest import OCI_INDEX, SIZE_MAX, Manifest
@@ -65,6 +66,7 @@ class Layout:
         self._writing = asyncio.Lock()  # our own writers queue here, not in threads that wait for the file lock
         self._preparing = threading.Lock()
         self._is_prepared = False
+        self.gate = Gate()
         self._read: tuple[tuple[int, ...], Mapping[str, Any]] | None = None
 
     def repository(self, name: str) -> LayoutRepository:
@@ -252,6 +254,10 @@ class LayoutRepository:
         return f"oci:{self._layout.directory}:{self._name}"
 
     @property
+    def gate(self) -> Gate:
+        return self._layout.gate
+
+    @property
     def path(self) -> str:
         """See Destination: every name shares the layout's blobs."""
         return self._name
@@ -272,8 +278,8 @@ class LayoutRepository:
     async def has_blob(self, blob: Descriptor) -> bool:
         return await asyncio.to_thread(self._layout.holds, blob.digest, blob.size)
 
-    async def open_blob(self, blob: Descriptor) -> Body:
-        return await asyncio.to_thread(self._open_blob, blob.digest)
+    async def open_blob(self, blob: Descriptor, *, offset: int = 0) -> Body:
+        return await asyncio.to_thread(self._open_blob, blob.digest, offset)
 
     async def start_upload(self, blob: Descriptor, *, mount_from: str = "") -> Upload | None:
         if mount_from and await self.has_blob(blob):
@@ -342,11 +348,11 @@ class LayoutRepository:
                 f"{self._layout.directory / _INDEX} is corrupt: the entry {name!r} is not a descriptor ({exc})"
             ) from exc
 
-    def _open_blob(self, digest: Digest) -> Body:
+    def _open_blob(self, digest: Digest, offset: int) -> Body:
         path = self._layout.blob(digest)
         with _mapped("read", path):
             try:
-                return _FileBody(path)
+                return _FileBody(path, offset)
             except FileNotFoundError as exc:
                 self._layout.exists()
                 raise NotFound(f"{self.name}: there is no blob {digest} in the layout", status=404) from exc
@@ -440,9 +446,10 @@ class _FileUpload:
 class _FileBody:
     """A blob read from its file. The lock keeps `abort` from closing the file under a read."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, offset: int) -> None:
         self._path = path
         self._file = path.open("rb", buffering=0)
+        self._file.seek(offset)
         self._lock = threading.Lock()
 
     def readinto(self, buffer: memoryview) -> int:

@@ -1,8 +1,8 @@
 """A registry, by the distribution specification v1.1: one host's repositories as Source and Destination.
 
     Registry(host) ──repository(path)──► RegistryRepository (storage.py)
-       │ Transport      small requests (http/transport.py)
-       │ Streams        blob bodies (http/stream.py)
+       │ Transport      small requests, tried again (http/transport.py)
+       │ Connections    what they and blob bodies go over (http/connections.py, stream.py)
        └ Authenticator  who we are (auth.py)
 
 Every refusal becomes an exception that says where, what was asked, and the registry's own words.
@@ -18,9 +18,12 @@ from urllib.parse import quote, urlencode, urlsplit
 
 import structlog
 
-from mirror.errors import AccessDenied, BadReference, ContentError, ManifestError, NotFound, RegistryError
-from mirror.http.stream import HttpBody, HttpUpload, Streams
-from mirror.http.transport import Answer, Transport, checked_target, origin
+from mirror.errors import TOO_MUCH, AccessDenied, BadReference, ContentError, ManifestError, NotFound, RegistryError
+from mirror.http.answer import Answer, checked_target, origin
+from mirror.http.connections import Connections
+from mirror.http.gate import Gate
+from mirror.http.stream import HttpBody, HttpUpload
+from mirror.http.transport import Transport
 from mirror.oci import manifest as manifests
 from mirror.oci.auth import Authenticator
 from mirror.oci.content import Descriptor, Digest, verified
@@ -51,8 +54,10 @@ class Registry:
     host: str
     endpoint: str
     transport: Transport
-    streams: Streams
+    connections: Connections
     auth: Authenticator
+    manifest_puts: Gate = field(default_factory=Gate)
+    """What writing manifests is held to beside: ECR limits PutImage by itself."""
     lacks_referrers_api: bool = field(default=False, init=False)
     """Known, once seen: the API is not asked again (project-zot/zot#1801)."""
     _warnings: set[str] = field(default_factory=set, init=False)
@@ -63,7 +68,6 @@ class Registry:
 
     async def aclose(self) -> None:
         """Closes every connection."""
-        self.streams.close()
         await self.transport.aclose()
 
     async def request(
@@ -114,10 +118,18 @@ def refusal(answer: Answer, *, where: str, asked: str) -> RegistryError:
         case 404:
             return NotFound(f"{where}: not found (404{said})", status=404, codes=codes)
         case 429:
-            return RegistryError(f"{where}: too many requests (429{said}): try again later", status=429, codes=codes)
+            return RegistryError(
+                f"{where}: too many requests (429{said}): try again later",
+                status=429,
+                codes=codes,
+                wait_s=answer.wait_s(),
+            )
         case _:
             return RegistryError(
-                f"{where}: the registry answered {asked} with {answer.status}{said}", status=answer.status, codes=codes
+                f"{where}: the registry answered {asked} with {answer.status}{said}",
+                status=answer.status,
+                codes=codes,
+                wait_s=answer.wait_s(),
             )
 
 
@@ -151,6 +163,11 @@ class RegistryRepository:
     def name(self) -> str:
         """`HOST/PATH`."""
         return f"{self.registry.host}/{self.path}"
+
+    @property
+    def gate(self) -> Gate:
+        """See Source; one for all repositories of the registry."""
+        return self.registry.transport.gate
 
     async def head(self, version: str | Digest) -> Digest | None:
         """See Source; a registry that names no digest in its answer is asked for the manifest."""
@@ -242,14 +259,16 @@ class RegistryRepository:
         length = answer.headers.get("content-length")
         return length is None or length == str(blob.size)
 
-    async def open_blob(self, blob: Descriptor) -> HttpBody:
+    async def open_blob(self, blob: Descriptor, *, offset: int = 0) -> HttpBody:
         """See Source."""
-        where = self._at(blob.digest)
-        sent = await self.registry.auth.authorization(self._scope("pull"))
-        return self.registry.streams.body(
+        scope, where = self._scope("pull"), self._at(blob.digest)
+        sent = await self.registry.auth.authorization(scope)
+        return HttpBody(
+            self.registry.connections,
             self._url(f"blobs/{blob.digest}"),
             headers={"Authorization": sent} if sent else {},
-            refusal=lambda answer: refusal(answer, where=where, asked="GET"),
+            refusal=lambda answer: self._refusal_of_blob(answer, sent, scope, where=where, asked="GET"),
+            offset=offset,
         )
 
     async def start_upload(self, blob: Descriptor, *, mount_from: str = "") -> HttpUpload | None:
@@ -266,35 +285,53 @@ class RegistryRepository:
             raise refusal(answer, where=where, asked="POST")
         at = checked_target(answer.url, location, what="an upload location")
         at += ("&" if urlsplit(at).query else "?") + "digest=" + quote(str(blob.digest), safe=":")
-        sent = await self.registry.auth.authorization(self._scope("pull,push"))
-        return self.registry.streams.upload(
+        scope = self._scope("pull,push")
+        sent = await self.registry.auth.authorization(scope)
+        return HttpUpload(
+            self.registry.connections,
             at,
             blob.size,
             headers={"Authorization": sent} if sent and origin(at) == origin(self.registry.endpoint) else {},
-            refusal=lambda answer: refusal(answer, where=where, asked="PUT"),
+            refusal=lambda answer: self._refusal_of_blob(answer, sent, scope, where=where, asked="PUT"),
         )
+
+    def _refusal_of_blob(self, answer: Answer, sent: str, scope: str, *, where: str, asked: str) -> RegistryError:
+        """The exception for *answer*, in a worker thread; a token or an upload that is merely lost may be had anew."""
+        refused = refusal(answer, where=where, asked=asked)
+        if answer.status in TOO_MUCH:
+            self.registry.transport.gate.refused(refused.wait_s)
+        # our bytes were held to the digest before the last of them were sent: what came is not what we sent
+        is_upload_lost = asked == "PUT" and (answer.status == 404 or "DIGEST_INVALID" in refused.codes)
+        if is_upload_lost or (answer.status == 401 and self.registry.auth.has_aged(scope, sent)):
+            refused.is_temporary = True
+        return refused
 
     async def _mount(self, blob: Descriptor, mount_from: str) -> Answer | None:
         """The answer to a request to mount; None where we may not read from there, as some registries see it."""
         query = urlencode({"mount": str(blob.digest), "from": mount_from})
-        scope = f"{self._scope('pull,push')} repository:{mount_from}:pull"
+        scope = self._scope("pull,push")
+        if mount_from != self.path:
+            scope += f" repository:{mount_from}:pull"
         try:
             url = self._url(f"blobs/uploads/?{query}")
             return await self.registry.request("POST", url, scope=scope, where=self._at(blob.digest))
         except AccessDenied:  # the other repository's scope spoils the token (google/go-containerregistry#1404)
+            if mount_from == self.path:
+                raise
             return None
 
     async def put_manifest(self, manifest: Manifest, *, tag: str = "") -> bool:
         """See Destination; a registry that names another digest than ours is a ContentError."""
         where = self._at(tag or manifest.digest)
-        answer = await self.registry.request(
-            "PUT",
-            self._url(f"manifests/{tag or manifest.digest}"),
-            scope=self._scope("pull,push"),
-            where=where,
-            headers={"Content-Type": manifest.media_type},
-            body=manifest.raw,
-        )
+        async with self.registry.manifest_puts:
+            answer = await self.registry.request(
+                "PUT",
+                self._url(f"manifests/{tag or manifest.digest}"),
+                scope=self._scope("pull,push"),
+                where=where,
+                headers={"Content-Type": manifest.media_type},
+                body=manifest.raw,
+            )
         if answer.status not in (200, 201, 202, 204):
             raise refusal(answer, where=where, asked="PUT")
         stated = answer.headers.get("docker-content-digest", "")

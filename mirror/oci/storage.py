@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from mirror.http.gate import Gate
 from mirror.oci.blob import Body, Upload
 from mirror.oci.content import Descriptor, Digest
 from mirror.oci.manifest import Manifest
@@ -18,6 +19,11 @@ class Source(Protocol):
 
     @property
     def name(self) -> str: ...
+
+    @property
+    def gate(self) -> Gate:
+        """What a body read from here, or an upload to here, passes while it is under way."""
+        ...
 
     async def head(self, version: str | Digest) -> Digest | None:
         """The digest of the manifest at a tag or digest; None where there is none."""
@@ -33,8 +39,8 @@ class Source(Protocol):
 
     async def has_blob(self, blob: Descriptor) -> bool: ...
 
-    async def open_blob(self, blob: Descriptor) -> Body:
-        """A body that will deliver *blob*; it is read, and closed, in a worker thread.
+    async def open_blob(self, blob: Descriptor, *, offset: int = 0) -> Body:
+        """A body that will deliver *blob* from its byte *offset* on; it is read, and closed, in a worker thread.
 
         Nothing need be asked of the place before the first read, so NotFound may come from there.
         """
@@ -46,7 +52,7 @@ class Destination(Source, Protocol):
 
     @property
     def path(self) -> str:
-        """What a mount from this repository names it by."""
+        """What a mount from this repository names it by; also one into itself, which asks whether a blob is there."""
         ...
 
     async def start_upload(self, blob: Descriptor, *, mount_from: str = "") -> Upload | None:

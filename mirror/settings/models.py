@@ -212,6 +212,8 @@ class Registry(_Table):
     """From the environment only."""
     password_file: OptionalPath = None
     ca_file: OptionalPath = None
+    requests_per_second: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0
+    """0: no limit of ours."""
     max_connections: Annotated[int, Field(ge=1, le=256)] = 16
 
     @field_validator("alias")

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
+
+from mirror.http.transport import Transport
 
 
 @dataclass(slots=True)
@@ -13,3 +16,12 @@ class Naps:
 
     async def __call__(self, seconds: float) -> None:
         self.taken.append(seconds)
+
+    def now(self) -> float:
+        """The monotonic clock, as if each nap had been taken."""
+        return time.monotonic() + sum(self.taken)
+
+    def instead(self, transport: Transport) -> None:
+        """*transport* naps from now on."""
+        transport.sleep = transport.gate.sleep = self
+        transport.gate.now = self.now

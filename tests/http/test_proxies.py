@@ -51,7 +51,7 @@ async def _open(
 ) -> AsyncIterator[Registry]:
     proxies = Proxies({"http": proxy, "https": proxy, "no": no})
     async with open_registry(url, proxies=proxies, ca_file=ca_file) as registry:
-        registry.transport.sleep = Naps()
+        Naps().instead(registry.transport)
         yield registry
 
 

@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 import pytest
 
 from mirror.errors import ContentError, MirrorError, RegistryError, Unreachable
+from mirror.http.answer import REDIRECTS_MAX, Answer
+from mirror.http.connections import Connections
 from mirror.http.proxies import Proxies
-from mirror.http.stream import HttpBody, HttpUpload, Streams
-from mirror.http.transport import REDIRECTS_MAX, Answer
+from mirror.http.stream import HttpBody, HttpUpload
 from mirror.oci.blob import BUFFER_SIZE, hashed
 from mirror.oci.content import Descriptor
 from tests.content import blob
@@ -49,8 +50,8 @@ _SOON_S = 5.0
 
 
 @pytest.fixture
-def streams() -> Iterator[Streams]:
-    opened = Streams(proxies=Proxies())
+def connections() -> Iterator[Connections]:
+    opened = Connections(proxies=Proxies())
     yield opened
     opened.close()
 
@@ -66,8 +67,8 @@ def _refusal(got: Answer) -> MirrorError:
     return RegistryError(f"{got.status} {got.body.decode()}", status=got.status)
 
 
-def _body(streams: Streams, fake: FakeRegistry, **headers: str) -> HttpBody:
-    return streams.body(fake.url + _AT, headers=headers, refusal=_refusal)
+def _body(connections: Connections, fake: FakeRegistry, **headers: str) -> HttpBody:
+    return HttpBody(connections, fake.url + _AT, headers=headers, refusal=_refusal)
 
 
 def _read(body: HttpBody, promise: Descriptor = _BLOB) -> bytes:
@@ -79,10 +80,10 @@ def _read(body: HttpBody, promise: Descriptor = _BLOB) -> bytes:
     return bytes(data)
 
 
-def _upload(streams: Streams, fake: FakeRegistry, promise: Descriptor = _BLOB) -> HttpUpload:
+def _upload(connections: Connections, fake: FakeRegistry, promise: Descriptor = _BLOB) -> HttpUpload:
     fake.uploads["1"] = bytearray()
     url = f"{fake.url}/v2/linkerd/proxy/blobs/uploads/1?digest={promise.digest}"
-    return streams.upload(url, promise.size, headers={}, refusal=_refusal)
+    return HttpUpload(connections, url, promise.size, headers={}, refusal=_refusal)
 
 
 def _send(upload: HttpUpload, data: bytes = _DATA) -> None:
@@ -98,16 +99,16 @@ def _send(upload: HttpUpload, data: bytes = _DATA) -> None:
 # Reading
 
 
-def test_a_body_is_read_and_its_connection_kept(streams: Streams, source: FakeRegistry) -> None:
+def test_a_body_is_read_and_its_connection_kept(connections: Connections, source: FakeRegistry) -> None:
     """The next one uses it."""
     for _ in range(3):
-        assert _DATA == _read(_body(streams, source))
+        assert _DATA == _read(_body(connections, source))
 
-    assert [1] == [len(idle) for idle in streams._idle.values()]
+    assert [1] == [len(idle) for idle in connections._idle.values()]
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-def test_redirects_drop_the_credential(streams: Streams, source: FakeRegistry, status: int) -> None:
+def test_redirects_drop_the_credential(connections: Connections, source: FakeRegistry, status: int) -> None:
     """Another host gets the request without it; a redirect at the same host keeps it."""
     with fake_registry() as front:
         front.faults += [
@@ -115,37 +116,37 @@ def test_redirects_drop_the_credential(streams: Streams, source: FakeRegistry, s
             Fault("GET .*", redirect(source.url + _AT + "?sig=a%2Fb%3D", status), skip=1),
         ]
 
-        assert _DATA == _read(_body(streams, front, Authorization="Bearer secret"))
+        assert _DATA == _read(_body(connections, front, Authorization="Bearer secret"))
 
         assert ["Bearer secret"] * 2 == [seen.headers["authorization"] for seen in front.requests]
         assert [f"GET {_AT}?sig=a%2Fb%3D"] == list(map(str, source.requests))
         assert "authorization" not in source.requests[0].headers
 
 
-def test_a_body_without_a_credential_may_be_redirected(streams: Streams, source: FakeRegistry) -> None:
+def test_a_body_without_a_credential_may_be_redirected(connections: Connections, source: FakeRegistry) -> None:
     """In any spelling of the header's name."""
     with fake_registry(manners=Manners(blobs_at=source.url)) as front:
-        assert _DATA == _read(_body(streams, front, authorization="Basic secret"))
+        assert _DATA == _read(_body(connections, front, authorization="Basic secret"))
         assert "authorization" not in source.requests[0].headers
 
 
-def test_redirects_end(streams: Streams, source: FakeRegistry) -> None:
+def test_redirects_end(connections: Connections, source: FakeRegistry) -> None:
     """A loop is broken."""
     source.faults.append(Fault("GET .*", redirect(_AT), times=ALWAYS))
 
     with pytest.raises(Unreachable, match=f"{source.host}: more than {REDIRECTS_MAX} redirects"):
-        _read(_body(streams, source))
+        _read(_body(connections, source))
 
     assert REDIRECTS_MAX + 1 == len(source.requests)
 
 
 @pytest.mark.parametrize("target", ["file:///etc/passwd", "http://[bad", "https://b.example:99999/"])
-def test_a_redirect_to_nowhere(streams: Streams, source: FakeRegistry, target: str) -> None:
+def test_a_redirect_to_nowhere(connections: Connections, source: FakeRegistry, target: str) -> None:
     """Is refused."""
     source.faults.append(Fault("GET .*", redirect(target)))
 
     with pytest.raises(Unreachable, match=f"{source.host} gave a redirect to"):
-        _read(_body(streams, source))
+        _read(_body(connections, source))
 
 
 @pytest.mark.parametrize(
@@ -168,108 +169,108 @@ def test_a_redirect_to_nowhere(streams: Streams, source: FakeRegistry, target: s
 def test_a_body_that_is_not_the_blob(source: FakeRegistry, harm: Harm, error: type[MirrorError], words: str) -> None:
     """What the connection did may be tried again, what the server meant may not; the next request is not harmed."""
     source.faults.append(Fault("GET .*", harm))
-    streams = Streams(proxies=Proxies(), idle_timeout_s=0.3)
+    connections = Connections(proxies=Proxies(), idle_timeout_s=0.3)
 
     with pytest.raises(error, match=words):
-        _read(_body(streams, source))
+        _read(_body(connections, source))
 
-    assert [] == [idle for idles in streams._idle.values() for idle in idles if idle.is_stale]
-    assert _DATA == _read(_body(streams, source))
-    streams.close()
+    assert [] == [idle for idles in connections._idle.values() for idle in idles if idle.is_stale]
+    assert _DATA == _read(_body(connections, source))
+    connections.close()
 
 
-def test_a_connection_that_was_closed_meanwhile(streams: Streams) -> None:
+def test_a_connection_that_was_closed_meanwhile(connections: Connections) -> None:
     """Is not used: no request is lost to it."""
     with fake_registry() as fake:
         fake.repositories["linkerd/proxy"] = Stored(blobs={_BLOB.digest: _DATA})
-        _read(_body(streams, fake))
-        (idle,) = streams._idle.values()
+        _read(_body(connections, fake))
+        (idle,) = connections._idle.values()
         (kept,) = idle
         assert not kept.is_stale
     _wait_until(lambda: kept.is_stale)
 
-    assert kept is not streams.take(fake.url)
+    assert kept is not connections.take(fake.url)
 
 
-def test_a_connection_that_idled_for_long(streams: Streams, source: FakeRegistry) -> None:
+def test_a_connection_that_idled_for_long(connections: Connections, source: FakeRegistry) -> None:
     """Is not used either."""
-    _read(_body(streams, source))
-    (idle,) = streams._idle.values()
+    _read(_body(connections, source))
+    (idle,) = connections._idle.values()
     (kept,) = idle
     kept.freed_at -= 60
 
     assert kept.is_stale
-    assert _DATA == _read(_body(streams, source))
+    assert _DATA == _read(_body(connections, source))
 
 
-def test_a_body_left_in_its_middle(streams: Streams, source: FakeRegistry) -> None:
+def test_a_body_left_in_its_middle(connections: Connections, source: FakeRegistry) -> None:
     """Its connection is not used again."""
-    body = _body(streams, source)
+    body = _body(connections, source)
     body.readinto(memoryview(bytearray(10)))
     body.close()
 
-    assert _DATA == _read(_body(streams, source))
+    assert _DATA == _read(_body(connections, source))
 
 
-def test_the_host_that_failed_is_named(streams: Streams, source: FakeRegistry) -> None:
+def test_the_host_that_failed_is_named(connections: Connections, source: FakeRegistry) -> None:
     """It is where the blob was to come from, not who sent us there."""
     source.faults.append(Fault("GET .*", redirect("https://blobs.invalid/x")))
 
     with pytest.raises(Unreachable, match=r"^blobs\.invalid cannot be reached: its name cannot be resolved"):
-        _read(_body(streams, source))
+        _read(_body(connections, source))
 
 
 # Writing
 
 
-def test_an_upload_is_written_whole(streams: Streams, fake: FakeRegistry) -> None:
+def test_an_upload_is_written_whole(connections: Connections, fake: FakeRegistry) -> None:
     """With its length, and its connection is kept."""
     for _ in range(2):
-        _send(_upload(streams, fake))
+        _send(_upload(connections, fake))
 
     assert _DATA == fake.repositories["linkerd/proxy"].blobs[_BLOB.digest]
     assert {str(len(_DATA))} == {seen.headers["content-length"] for seen in fake.requests}
     assert {False} == {"transfer-encoding" in seen.headers for seen in fake.requests}
-    assert [1] == [len(idle) for idle in streams._idle.values()]
+    assert [1] == [len(idle) for idle in connections._idle.values()]
 
 
-def test_an_empty_upload(streams: Streams, fake: FakeRegistry) -> None:
+def test_an_empty_upload(connections: Connections, fake: FakeRegistry) -> None:
     """Is a PUT of nothing."""
-    _send(_upload(streams, fake, blob(b"")), b"")
+    _send(_upload(connections, fake, blob(b"")), b"")
 
     assert b"" == fake.repositories["linkerd/proxy"].blobs[blob(b"").digest]
 
 
 @pytest.mark.parametrize("status", [401, 413])
-def test_an_upload_answered_early(streams: Streams, status: int) -> None:
+def test_an_upload_answered_early(connections: Connections, status: int) -> None:
     """The registry's words are told, not that it hung up."""
     head = f"HTTP/1.1 {status} No\r\nContent-Length: 11\r\nConnection: close\r\n\r\nin my words".encode()
     data = bytes(30_000_000)
     with talking(head) as url:
-        upload = streams.upload(url, len(data), headers={}, refusal=_refusal)
+        upload = HttpUpload(connections, url, len(data), headers={}, refusal=_refusal)
         with pytest.raises(RegistryError, match=f"{status} in my words"):
             _send(upload, data)
 
 
 @pytest.mark.parametrize("status", [400, 413, 503])
-def test_an_upload_refused_at_its_end(streams: Streams, fake: FakeRegistry, status: int) -> None:
+def test_an_upload_refused_at_its_end(connections: Connections, fake: FakeRegistry, status: int) -> None:
     """In the registry's words; nothing is stored."""
     fake.faults.append(Fault("PUT .*", refusal(status, "DENIED", "over quota")))
 
     with pytest.raises(RegistryError, match=f"{status} .*over quota"):
-        _send(_upload(streams, fake))
+        _send(_upload(connections, fake))
 
     assert {} == fake.repositories
 
 
 def test_an_upload_nobody_reads(fake: FakeRegistry) -> None:
     """Ends after the idle deadline."""
-    streams = Streams(proxies=Proxies(), idle_timeout_s=0.3)
+    connections = Connections(proxies=Proxies(), idle_timeout_s=0.3)
     with talking(b"", reads=False) as url:
-        upload = streams.upload(url, 2**30, headers={}, refusal=_refusal)
+        upload = HttpUpload(connections, url, 2**30, headers={}, refusal=_refusal)
         with pytest.raises(Unreachable, match="no answer in time"):
             _send(upload, bytes(30_000_000))
-    streams.close()
+    connections.close()
 
 
 # Given up from another thread
@@ -305,7 +306,7 @@ class _Blocked:
 @contextmanager
 def _stalling(
     certificates: Certificates | None, *, closes: bool = False, data: bytes = _DATA
-) -> Iterator[tuple[FakeRegistry, Streams]]:
+) -> Iterator[tuple[FakeRegistry, Connections]]:
     """A registry that stops in the middle of a blob; *closes*: it would have closed the connection afterwards."""
     with fake_registry(certificates=certificates) as fake:
         fake.repositories["linkerd/proxy"] = Stored(blobs={_BLOB.digest: data})
@@ -313,17 +314,17 @@ def _stalling(
         if closes:
             stops = stalled(after=1000)
             fake.faults[0].harm = becomes(lambda response: stops(header(Connection="close")(response)))
-        streams = Streams(proxies=Proxies(), ca_file=str(certificates.authority) if certificates else "")
-        yield fake, streams
-        streams.close()
+        connections = Connections(proxies=Proxies(), ca_file=str(certificates.authority) if certificates else "")
+        yield fake, connections
+        connections.close()
 
 
 @pytest.mark.parametrize("is_secure", [False, True], ids=["http", "https"])
 @pytest.mark.parametrize("closes", [False, True], ids=["keeps", "closes"])
 def test_a_read_that_blocks_ends(certificates: Certificates, is_secure: bool, closes: bool) -> None:
     """At once, whatever the connection was to become."""
-    with _stalling(certificates if is_secure else None, closes=closes) as (fake, streams):
-        body, has_begun = _body(streams, fake), threading.Event()
+    with _stalling(certificates if is_secure else None, closes=closes) as (fake, connections):
+        body, has_begun = _body(connections, fake), threading.Event()
 
         def read() -> None:
             buffer = memoryview(bytearray(1000))
@@ -343,8 +344,8 @@ def test_a_read_through_a_proxy_ends(proxy: Proxy) -> None:
     """The proxy's connection is the one that is ended."""
     with _stalling(None) as (fake, _):
         proxy.routes["registry.example:80"] = fake.host
-        streams = Streams(proxies=Proxies({"http": proxy.url}))
-        body = streams.body(f"http://registry.example{_AT}", headers={}, refusal=_refusal)
+        connections = Connections(proxies=Proxies({"http": proxy.url}))
+        body = HttpBody(connections, f"http://registry.example{_AT}", headers={}, refusal=_refusal)
         blocked = _Blocked(lambda: _read(body))
         _wait_until(lambda: bool(fake.requests))
         time.sleep(0.05)
@@ -357,8 +358,8 @@ def test_a_read_through_a_proxy_ends(proxy: Proxy) -> None:
 def test_a_write_that_blocks_ends(certificates: Certificates, is_secure: bool) -> None:
     """At once."""
     with talking(b"", reads=False, certificates=certificates if is_secure else None) as url:
-        streams = Streams(proxies=Proxies(), ca_file=str(certificates.authority))
-        upload = streams.upload(url, 2**30, headers={}, refusal=_refusal)
+        connections = Connections(proxies=Proxies(), ca_file=str(certificates.authority))
+        upload = HttpUpload(connections, url, 2**30, headers={}, refusal=_refusal)
         blocked = _Blocked(lambda: _send(upload, bytes(30_000_000)))
         time.sleep(0.2)
         upload.abort()
@@ -370,8 +371,8 @@ def test_giving_up_while_connecting(certificates: Certificates) -> None:
     """Is not forgotten when the connection is there: nothing is sent on it."""
     may_go_on = threading.Event()
     with talking(b"", reads=False, certificates=certificates, gate=may_go_on) as url:
-        streams = Streams(proxies=Proxies(), ca_file=str(certificates.authority))
-        body = streams.body(url, headers={}, refusal=_refusal)
+        connections = Connections(proxies=Proxies(), ca_file=str(certificates.authority))
+        body = HttpBody(connections, url, headers={}, refusal=_refusal)
         blocked = _Blocked(lambda: _read(body))
         time.sleep(0.1)
         body.abort()
@@ -380,9 +381,9 @@ def test_giving_up_while_connecting(certificates: Certificates) -> None:
         assert "given up" in str(blocked.ended())
 
 
-def test_what_was_given_up_is_never_sent(streams: Streams, fake: FakeRegistry) -> None:
+def test_what_was_given_up_is_never_sent(connections: Connections, fake: FakeRegistry) -> None:
     """Neither a GET nor a PUT."""
-    body, upload = _body(streams, fake), _upload(streams, fake)
+    body, upload = _body(connections, fake), _upload(connections, fake)
     body.abort()
     upload.abort()
 
@@ -394,9 +395,9 @@ def test_what_was_given_up_is_never_sent(streams: Streams, fake: FakeRegistry) -
 
 
 @pytest.mark.parametrize("sent", [0, 1000, len(_DATA) - 1])
-def test_an_upload_that_is_given_up_is_no_blob(streams: Streams, fake: FakeRegistry, sent: int) -> None:
+def test_an_upload_that_is_given_up_is_no_blob(connections: Connections, fake: FakeRegistry, sent: int) -> None:
     """However much of it was sent."""
-    upload = _upload(streams, fake)
+    upload = _upload(connections, fake)
     if sent:
         upload.write(memoryview(_DATA)[:sent])
     upload.abort()
@@ -408,20 +409,20 @@ def test_an_upload_that_is_given_up_is_no_blob(streams: Streams, fake: FakeRegis
 
 def test_nothing_is_left_open(source: FakeRegistry) -> None:
     """Closing ends every kept connection; a body opened and never read has none."""
-    streams = Streams(proxies=Proxies())
-    _body(streams, source).close()
-    _read(_body(streams, source))
-    (idle,) = streams._idle.values()
+    connections = Connections(proxies=Proxies())
+    _body(connections, source).close()
+    _read(_body(connections, source))
+    (idle,) = connections._idle.values()
     (kept,) = idle
-    streams.close()
+    connections.close()
 
     assert kept.http.sock is None
-    assert {} == streams._idle
+    assert {} == connections._idle
 
 
-async def test_many_at_once(streams: Streams, source: FakeRegistry) -> None:
+async def test_many_at_once(connections: Connections, source: FakeRegistry) -> None:
     """Each thread has its own connection."""
-    bodies = [_body(streams, source) for _ in range(12)]
+    bodies = [_body(connections, source) for _ in range(12)]
 
     assert {_DATA} == set(await asyncio.gather(*(asyncio.to_thread(_read, body) for body in bodies)))
 

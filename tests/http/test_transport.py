@@ -1,4 +1,4 @@
-"""What a small request meets on its way, and what becomes of it."""
+"""What a small request meets on its way, and what becomes of it: the same over either wire."""
 
 from __future__ import annotations
 
@@ -15,15 +15,12 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from mirror.errors import ContentError, MirrorError, RegistryError, SettingsError, Unreachable
+from mirror.http.answer import REDIRECTS_MAX, Answer, checked_target, requested_wait
+from mirror.http.connections import Connections
+from mirror.http.gate import Gate
+from mirror.http.general import GeneralClient
 from mirror.http.proxies import Proxies
-from mirror.http.transport import (
-    ATTEMPTS,
-    REDIRECTS_MAX,
-    Answer,
-    Transport,
-    checked_target,
-    requested_wait,
-)
+from mirror.http.transport import ATTEMPTS, Transport, Wire
 from tests.content import image
 from tests.http.naps import Naps
 from tests.http.talking import talking
@@ -52,11 +49,22 @@ def naps() -> Naps:
     return Naps()
 
 
+@pytest.fixture(params=[Connections, GeneralClient])
+def wire(request: pytest.FixtureRequest) -> type[Connections | GeneralClient]:
+    """Either of the two."""
+    chosen: type[Connections | GeneralClient] = request.param
+    return chosen
+
+
 @pytest.fixture
-async def transport(naps: Naps) -> AsyncIterator[Transport]:
+async def transport(wire: type[Connections | GeneralClient], naps: Naps) -> AsyncIterator[Transport]:
     """Waits for nothing, and for no server longer than a moment."""
-    async with Transport(proxies=Proxies(), sleep=naps, idle_timeout_s=0.3) as opened:
+    async with _open(wire(proxies=Proxies(), idle_timeout_s=0.3), naps) as opened:
         yield opened
+
+
+def _open(wire: Wire, naps: Naps) -> Transport:
+    return Transport(wire, Gate(sleep=naps, now=naps.now), naps)
 
 
 async def _get(transport: Transport, url: str, *, bound: int = 4 * 1024 * 1024, **headers: str) -> Answer:
@@ -281,11 +289,13 @@ async def test_redirects_end(fake: FakeRegistry, transport: Transport, naps: Nap
     assert [] == naps.taken
 
 
-async def test_https_stays_https(certificates: Certificates, naps: Naps, fake: FakeRegistry) -> None:
+async def test_https_stays_https(
+    certificates: Certificates, wire: type[Connections | GeneralClient], naps: Naps, fake: FakeRegistry
+) -> None:
     """A redirect to http elsewhere is refused, and nothing is sent there."""
     with fake_registry(certificates=certificates) as secure:
         secure.faults.append(Fault("GET .*", redirect(fake.url.replace("127.0.0.1", "localhost") + "/v2/")))
-        async with Transport(ca_file=str(certificates.authority), proxies=Proxies(), sleep=naps) as transport:
+        async with _open(wire(ca_file=str(certificates.authority), proxies=Proxies()), naps) as transport:
             with pytest.raises(Unreachable, match="which is refused: not https"):
                 await _get(transport, f"{secure.url}/v2/")
 
@@ -406,15 +416,15 @@ async def test_lists_of_headers_are_whole(fake: FakeRegistry, transport: Transpo
     assert 'Bearer realm="a", Basic' == got.headers["www-authenticate"]
 
 
-async def test_connections_are_kept_and_bounded(fake: FakeRegistry) -> None:
+async def test_connections_are_kept_and_bounded(
+    fake: FakeRegistry, wire: type[Connections | GeneralClient], naps: Naps
+) -> None:
     """Twenty requests at once are no more connections than allowed."""
-    async with Transport(proxies=Proxies(), max_connections=3) as transport:
+    async with Transport(wire(proxies=Proxies()), Gate(limit=3)) as transport:
         await asyncio.gather(*(_get(transport, f"{fake.url}/v2/") for _ in range(20)))
-        (pool,) = transport._pools.values()
-        kept = pool._pool.connections
 
     assert 20 == len(fake.requests)
-    assert 3 >= len(kept)
+    assert 3 >= fake.connections
 
 
 # What is wrong with a host, in one sentence
@@ -455,20 +465,22 @@ async def test_a_certificate_of_an_unknown_authority(certificates: Certificates,
         assert [] == fake.requests
 
 
-async def test_ca_file(certificates: Certificates) -> None:
+async def test_ca_file(certificates: Certificates, wire: type[Connections | GeneralClient], naps: Naps) -> None:
     """With it, the certificate is trusted."""
     with fake_registry(certificates=certificates) as fake:
-        async with Transport(ca_file=str(certificates.authority), proxies=Proxies()) as transport:
+        async with _open(wire(ca_file=str(certificates.authority), proxies=Proxies()), naps) as transport:
             assert 200 == (await _get(transport, f"{fake.url}/v2/")).status
 
 
 @pytest.mark.parametrize("content", [None, b"not PEM"], ids=["absent", "not PEM"])
-async def test_a_ca_file_that_is_none(tmp_path: Path, content: bytes | None) -> None:
+async def test_a_ca_file_that_is_none(
+    tmp_path: Path, content: bytes | None, wire: type[Connections | GeneralClient], naps: Naps
+) -> None:
     """Is the operator's to mend."""
     path = tmp_path / "ca.pem"
     if content is not None:
         path.write_bytes(content)
-    async with Transport(ca_file=str(path), proxies=Proxies()) as transport:
+    async with _open(wire(ca_file=str(path), proxies=Proxies()), naps) as transport:
         with pytest.raises(SettingsError, match=r"ca_file .*ca\.pem' cannot be read as PEM certificates"):
             await _get(transport, "https://registry.invalid/v2/")
 

@@ -545,7 +545,7 @@ async def test_the_configuration_is_used(htpasswd_distribution: Distribution, tm
     async with open_registry(htpasswd_distribution.url) as registry:
         configuration = _configured(tmp_path, {"auths": {host: _auth(f"{USERNAME}:{PASSWORD}")}})
         signed_in = Registry(
-            host, registry.endpoint, registry.transport, registry.streams,
+            host, registry.endpoint, registry.transport, registry.connections,
             Authenticator(host, registry.transport, configuration),
         )  # fmt: skip
 

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mirror.errors import ContentError, Unreachable
-from mirror.oci.blob import BUFFER_SIZE, hashed, relay
+from mirror.oci.blob import BUFFER_SIZE, Relay, hashed
 from mirror.oci.content import Descriptor, Digest
-from tests.content import blob
+from tests.content import blob, relay
 
 
 class Pieces:
@@ -142,3 +142,52 @@ def test_an_upload_that_is_not_taken() -> None:
 
     assert ["aborted"] == upload.ends
     assert 1 == body.closed
+
+
+# What broke off goes on
+
+
+@given(_CONTENTS, st.lists(st.integers(0, 300), max_size=5), st.integers(1, 60))
+def test_what_broke_off_while_reading_goes_on(pieces: list[bytes], breaks: list[int], step: int) -> None:
+    """From the byte that it reached, in the same upload, wherever it broke off and however often."""
+    data = b"".join(pieces)
+    upload, counts = Kept(), list[int]()
+    under_way = Relay(blob(data), upload, where="here", on_bytes=counts.append)
+    for at in sorted(at for at in breaks if at < len(data)):
+        rest = data[under_way.received : at]
+        chunks = [rest[n : n + step] for n in range(0, len(rest), step)]
+        with pytest.raises(Unreachable):
+            under_way.go_on(Pieces(*chunks, breaks=True))
+        assert under_way.can_go_on
+    under_way.go_on(Pieces(*filter(None, [data[under_way.received :]])))
+
+    assert data == upload.data
+    assert ["finished"] == upload.ends
+    assert len(data) == sum(counts)
+
+
+def test_what_went_on_wrongly_is_found() -> None:
+    """Another blob's bytes after the break do not make a blob."""
+    upload = Kept()
+    under_way = Relay(blob(b"abcdef"), upload, where="here", on_bytes=lambda _: None)
+    with pytest.raises(Unreachable):
+        under_way.go_on(Pieces(b"abc", breaks=True))
+
+    with pytest.raises(ContentError, match="the content is corrupt"):
+        under_way.go_on(Pieces(b"dex"))
+
+    assert not under_way.can_go_on
+    assert b"abc" == upload.data
+
+
+def test_what_broke_off_while_writing_does_not_go_on() -> None:
+    """The upload is lost; the bytes are taken back."""
+    upload, counts = Kept(refuses=True), list[int]()
+    under_way = Relay(blob(b"abc"), upload, where="here", on_bytes=counts.append)
+    with pytest.raises(Unreachable):
+        under_way.go_on(Pieces(b"abc"))
+
+    assert not under_way.can_go_on
+    under_way.give_up()
+    assert 0 == sum(counts)
+    assert ["aborted"] == upload.ends

@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 
 from mirror.errors import ContentError, MirrorError, NotFound, RegistryError
-from mirror.oci.blob import relay
 from mirror.oci.content import Descriptor, Digest
 from mirror.oci.layout import Layout
 from mirror.oci.manifest import DOCKER_LIST, DOCKER_MANIFEST
@@ -27,6 +26,7 @@ from tests.content import (
     index,
     multi_platform,
     push,
+    relay,
     upload,
 )
 from tests.servers import distribution

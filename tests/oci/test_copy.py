@@ -9,15 +9,16 @@ import threading
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
+from urllib.parse import unquote
 
 import pytest
 
 from mirror.errors import ContentError, ManifestError, MirrorError, RegistryError, Unreachable
-from mirror.oci.blob import relay
 from mirror.oci.content import Descriptor, Digest
 from mirror.oci.copy import BLOB_ATTEMPTS, DEPTH_MAX, Copier, Once, read_blob, read_graph, read_small
 from mirror.oci.registry import Registry, RegistryRepository
-from tests.content import Image, blob, image, index, multi_platform, push
+from tests.content import Image, blob, image, index, multi_platform, push, relay
 from tests.http.naps import Naps
 from tests.servers.client import open_registry
 from tests.servers.distribution import Distribution
@@ -39,8 +40,10 @@ from tests.servers.fake import (
     stalled,
     truncated,
 )
+from tests.servers.loopback import Seen
 
 _NAME = "linkerd/proxy"
+_WHOLE = bytes(range(251)) * 8000  # 2 MB
 
 
 @pytest.fixture
@@ -53,14 +56,14 @@ def upstream() -> Iterator[FakeRegistry]:
 @pytest.fixture
 async def source(upstream: FakeRegistry) -> AsyncIterator[Registry]:
     async with open_registry(upstream.url) as opened:
-        opened.transport.sleep = Naps()
+        Naps().instead(opened.transport)
         yield opened
 
 
 @pytest.fixture
 async def destination(fake: FakeRegistry) -> AsyncIterator[Registry]:
     async with open_registry(fake.url) as opened:
-        opened.transport.sleep = Naps()
+        Naps().instead(opened.transport)
         yield opened
 
 
@@ -96,30 +99,33 @@ async def test_from_one_registry_to_another(open_distribution: Distribution, cop
 
 
 async def test_the_order(upstream: FakeRegistry, fake: FakeRegistry, source: Registry, destination: Registry, copier: Copier) -> None:  # fmt: skip # noqa: E501
-    """Blobs, then what names them, then read back, then the root with its tag, then one look at the tag."""
+    """Each manifest after its blobs and children, each read back, then the root with its tag, then one look at it."""
     inner = multi_platform()
     what = index(inner, image(b"third"))
     upstream.add(_NAME, what, "v1")
     await _copy(copier, source.repository(_NAME), destination.repository(_NAME))
 
-    kinds = [_kind(str(seen)) for seen in fake.requests]
-    places = {kind: [at for at, seen in enumerate(kinds) if seen == kind] for kind in set(kinds)}
-    below = [part.digest for part in what.graph() if part is not what]
-    puts = [seen.target.rpartition("/")[2] for seen in fake.asked("PUT .*/manifests/.*")]
-    assert max(places["blob"]) < min(places["PUT manifest"])
-    assert max(places["PUT manifest"][:-1]) < min(places["GET manifest"])
-    assert max(places["GET manifest"]) < places["PUT manifest"][-1] < places["HEAD manifest"][-1] == len(kinds) - 1
-    assert sorted(map(str, below)) == sorted(puts[:-1])
-    assert puts.index(str(inner.digest)) > max(puts.index(str(child.digest)) for child in inner.children)
-    assert "v1" == puts[-1]
-    assert sorted(map(str, below)) == sorted(
-        seen.target.rpartition("/")[2] for seen in fake.asked("GET .*/manifests/.*")
-    )
+    asked = [str(seen) for seen in fake.requests]
+    below = [part for part in what.graph() if part is not what]
+    puts = {one.digest: _place(asked, f"PUT .*/manifests/{one.digest}") for one in below}
+    for one in below:
+        assert _place(asked, f"GET .*/manifests/{one.digest}") > puts[one.digest]
+        for part in one.blobs:
+            assert puts[one.digest] > max(at for at, seen in enumerate(asked) if _names(seen, part))
+        for child in one.children:
+            assert puts[one.digest] > puts[child.digest]
+    assert [f"PUT /v2/{_NAME}/manifests/v1", f"HEAD /v2/{_NAME}/manifests/v1"] == asked[-2:]
+    assert 2 * len(below) + 2 == len([seen for seen in asked if "/manifests/" in seen])
 
 
-def _kind(request: str) -> str:
-    method, target = request.split(" ")
-    return f"{method} manifest" if "/manifests/" in target else "blob"
+def _place(asked: list[str], pattern: str) -> int:
+    """Where the only request that *pattern* matches is."""
+    [place] = [at for at, seen in enumerate(asked) if re.fullmatch(pattern, seen)]
+    return place
+
+
+def _names(request: str, digest: Digest) -> bool:
+    return "/blobs/" in request and digest.hex in request
 
 
 async def test_each_blob_is_read_once(
@@ -135,22 +141,57 @@ async def test_each_blob_is_read_once(
     reads = Counter(seen.path.rpartition("/")[2] for seen in upstream.asked("GET .*/blobs/.*"))
     unique = {digest for name in names for digest in upstream.repositories[name].blobs}
     assert dict.fromkeys(map(str, unique), 1) == dict(reads)
-    assert 3 * 5 == len(fake.asked("POST .*mount=.*"))
+    across = [seen for seen in fake.asked("POST .*mount=.*") if not _is_from_itself(seen)]
+    assert 3 * 5 == len(across)
     for name in names:
         assert upstream.repositories[name].blobs == fake.repositories[name].blobs
+
+
+def _is_from_itself(seen: Seen) -> bool:
+    """Whether a mount is asked for from the repository that it is for."""
+    return seen.path.removesuffix("/blobs/uploads/").removeprefix("/v2/") == unquote(seen.target.rpartition("from=")[2])
 
 
 async def test_only_what_is_missing_is_sent(
     upstream: FakeRegistry, fake: FakeRegistry, source: Registry, destination: Registry, copier: Copier
 ) -> None:
-    """A blob that is there is asked for, and left."""
+    """A blob that is there is mounted from where it is: asking is one request, and nothing else is done."""
     what = image(b"old", b"new")
     upstream.add(_NAME, what, "v1")
     fake.add(_NAME, image(b"old"))
     await _copy(copier, source.repository(_NAME), destination.repository(_NAME))
 
     assert str(blob(b"old").digest) not in " ".join(map(str, upstream.asked("GET .*/blobs/.*")))
-    assert 3 == len(fake.asked("HEAD .*/blobs/.*"))
+    assert [] == fake.asked("HEAD .*/blobs/.*")
+    assert 3 + 1 >= len(fake.asked("POST .*"))  # the registry is once asked whether it mounts
+    assert {} == fake.uploads
+
+
+async def test_a_registry_that_does_not_mount(
+    upstream: FakeRegistry, fake: FakeRegistry, source: Registry, destination: Registry, copier: Copier
+) -> None:
+    """Is asked by HEAD: what is there is not sent again, here or in another repository."""
+    fake.manners.mounts = False
+    for name in ("linkerd/a", "linkerd/b"):
+        upstream.add(name, image(b"an old layer", name.encode() * 100), "v1")
+        fake.add(name, image(b"an old layer"))
+        await _copy(copier, source.repository(name), destination.repository(name))
+
+    sent = [seen.target for seen in fake.asked("PUT .*/blobs/.*") if blob(b"an old layer").digest.hex in seen.target]
+    assert 1 >= len(sent)  # with it, it was found out
+    assert {"linkerd/a", "linkerd/b"} == {name for name, has in fake.repositories.items() if "v1" in has.tags}
+
+
+async def test_a_mount_that_is_said_and_not_done(
+    upstream: FakeRegistry, fake: FakeRegistry, source: Registry, destination: Registry, copier: Copier
+) -> None:
+    """Shows when a manifest is refused: then the registry is asked otherwise, and the blobs are sent."""
+    upstream.add(_NAME, multi_platform(), "v1")
+    fake.faults.append(Fault("POST .*mount=.*", answer(201), times=ALWAYS))
+    await _copy(copier, source.repository(_NAME), destination.repository(_NAME))
+
+    assert {"v1"} == set(fake.repositories[_NAME].tags)
+    assert upstream.repositories[_NAME].blobs == fake.repositories[_NAME].blobs
 
 
 async def test_a_mount_that_is_an_upload(
@@ -162,9 +203,9 @@ async def test_a_mount_that_is_an_upload(
         upstream.add(name, image(b"shared"), "v1")
         await _copy(copier, source.repository(name), destination.repository(name))
 
-    mounts = len(fake.asked("POST .*mount=.*"))
-    assert (2, 4) == (mounts, len(fake.asked("POST .*")))
-    assert {} == fake.uploads
+    assert 4 == len(fake.asked("PUT .*/blobs/.*"))
+    assert 5 == len(fake.asked("POST .*"))
+    assert 1 == len(fake.uploads)  # of the question whether it mounts
 
 
 # What breaks
@@ -198,6 +239,105 @@ async def test_a_blob_that_breaks_off(
     assert graph.size == sum(counted)
     assert data == fake.repositories[_NAME].blobs[blob(data).digest]
     assert BLOB_ATTEMPTS == len(place.asked(f"{method} .*/blobs/.*{blob(data).digest}"))
+
+
+def _breaks_off(response: Response) -> Response:
+    """Half of it comes, and then the connection ends."""
+    return replace(response, body=response.body[: len(response.body) // 2], length=len(response.body))
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [
+        becomes(lambda response: response),
+        becomes(lambda response: replace(response, status=200, body=_WHOLE, headers={})),
+        becomes(lambda response: response.having(Content_Range=f"bytes 0-{len(_WHOLE) - 1}/{len(_WHOLE)}")),
+        becomes(lambda response: response.having(Content_Range="")),
+        refusal(416, "RANGE_INVALID"),
+    ],
+    ids=["the range", "the whole", "another range", "some range", "416"],
+)
+async def test_a_download_that_breaks_off_goes_on(
+    upstream: FakeRegistry, fake: FakeRegistry, source: Registry, destination: Registry, copier: Copier, answers: Harm
+) -> None:
+    """From the byte that it reached, in the same upload, whatever the server makes of a range."""
+    upstream.add(_NAME, image(_WHOLE), "v1")
+    pattern = f"GET .*/blobs/{blob(_WHOLE).digest}"
+    upstream.faults += [Fault(pattern, becomes(_breaks_off)), Fault(pattern, answers, skip=1)]
+    counted = list[int]()
+    repository = source.repository(_NAME)
+    graph = await read_graph(repository, await repository.manifest("v1"))
+    await copier.copy(repository, destination.repository(_NAME), graph, on_bytes=counted.append)
+
+    second = upstream.asked(pattern)[1]
+    assert re.fullmatch(r"bytes=[1-9][0-9]+-", second.headers["range"])
+    assert _WHOLE == fake.repositories[_NAME].blobs[blob(_WHOLE).digest]
+    assert 1 == len(fake.asked(f"PUT .*/blobs/.*{blob(_WHOLE).digest}"))
+    assert graph.size == sum(counted)
+    assert all(count > 0 for count in counted)
+
+
+async def test_a_download_that_goes_on_with_other_bytes(
+    upstream: FakeRegistry, fake: FakeRegistry, source: Registry, destination: Registry, copier: Copier
+) -> None:
+    """Is found out: nothing is stored."""
+    upstream.add(_NAME, image(_WHOLE), "v1")
+    pattern = f"GET .*/blobs/{blob(_WHOLE).digest}"
+    upstream.faults += [Fault(pattern, becomes(_breaks_off)), Fault(pattern, becomes(corrupt), skip=1)]
+
+    with pytest.raises(ContentError, match="the content is corrupt"):
+        await _copy(copier, source.repository(_NAME), destination.repository(_NAME))
+
+    assert blob(_WHOLE).digest not in fake.repositories[_NAME].blobs
+
+
+@pytest.mark.parametrize("code", ["BLOB_UPLOAD_UNKNOWN", "BLOB_UPLOAD_INVALID"])
+async def test_an_upload_that_is_lost(
+    upstream: FakeRegistry, fake: FakeRegistry, source: Registry, destination: Registry, copier: Copier, code: str
+) -> None:
+    """Is begun anew in another one."""
+    upstream.add(_NAME, image(b"layer"), "v1")
+    fake.faults.append(Fault("PUT .*/blobs/uploads/.*", refusal(404, code)))
+    await _copy(copier, source.repository(_NAME), destination.repository(_NAME))
+
+    assert {"v1"} == set(fake.repositories[_NAME].tags)
+    assert 3 == len(fake.asked("PUT .*/blobs/.*"))
+
+
+async def test_a_token_that_expires_before_a_blob(
+    upstream: FakeRegistry, fake: FakeRegistry, source: Registry, copier: Copier
+) -> None:
+    """Is renewed, for what is read and for what is written."""
+    for registry in (upstream, fake):
+        registry.manners.auth = "bearer"
+    fake.manners.username, fake.manners.password = "me", "secret"
+    upstream.add(_NAME, image(b"layer"), "v1")
+    aged = refusal(401, "UNAUTHORIZED", WWW_Authenticate="Bearer")
+    upstream.faults.append(Fault(f"GET .*/blobs/{blob(b'layer').digest}", aged))
+    fake.faults.append(Fault(f"PUT .*/blobs/.*{blob(b'layer').digest}", aged))
+    async with open_registry(fake.url, username="me", password="secret") as destination:
+        await _copy(copier, source.repository(_NAME), destination.repository(_NAME))
+
+    assert {"v1"} == set(fake.repositories[_NAME].tags)
+    assert [3, 2] == [  # an upload that was refused is read anew
+        len(upstream.asked(f"GET .*/blobs/{blob(b'layer').digest}")),
+        len(fake.asked(f"PUT .*/blobs/.*{blob(b'layer').digest}")),
+    ]
+
+
+async def test_a_registry_that_has_too_much_is_asked_less(
+    upstream: FakeRegistry, fake: FakeRegistry, source: Registry, destination: Registry, copier: Copier
+) -> None:
+    """As long as it says, for blobs as for everything else."""
+    naps = Naps()
+    copier.sleep = naps
+    upstream.add(_NAME, image(b"layer"), "v1")
+    upstream.faults.append(Fault(f"GET .*/blobs/{blob(b'layer').digest}", answer(429, Retry_After="7")))
+    before = source.transport.gate.window
+    await _copy(copier, source.repository(_NAME), destination.repository(_NAME))
+
+    assert 7 <= max(naps.taken) <= 8.75
+    assert before // 2 == source.transport.gate.window
 
 
 async def test_a_blob_that_always_breaks_off(
@@ -269,7 +409,7 @@ async def test_content_that_went_missing(
         Fault("PUT .*/manifests/v1", refusal(status, code)),
         Fault(f"PUT .*/manifests/{lost.digest}", refusal(status, code)),
         Fault(f"HEAD .*/manifests/{lost.digest}", answer(404)),
-        Fault(f"HEAD .*/blobs/{lost.manifest.blobs[0].digest}", answer(404), skip=1, times=2),
+        Fault(f"HEAD .*/blobs/{lost.manifest.blobs[0].digest}", answer(404), times=2),
     ]
     await _copy(copier, source.repository(_NAME), destination.repository(_NAME))
 
@@ -323,7 +463,8 @@ async def test_cancelling(
     if where == "source":
         upstream.faults.append(Fault(pattern, becomes(stalled(after=1_000_000))))
     else:
-        fake.faults.append(Fault("PUT .*/blobs/.*", Harm(instead=Response(201, body=b"xx", stall_after=1)), times=2))
+        stalling = Harm(instead=Response(201, body=b"xx", stall_after=1))
+        fake.faults.append(Fault(f"PUT .*/blobs/.*{blob(bytes(3_000_000)).digest}", stalling, times=2))
     copying = asyncio.create_task(_copy(copier, source.repository(_NAME), destination.repository(_NAME)))
     await _until_asked(upstream, pattern)
     await asyncio.sleep(0.1)
@@ -560,6 +701,7 @@ class _Zeros:
 
     def readinto(self, buffer: memoryview) -> int:
         count = min(len(buffer), self.left)
+        buffer[:count] = bytes(count)
         self.left -= count
         return count
 

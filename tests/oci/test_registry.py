@@ -44,7 +44,7 @@ _IMAGE = image(b"a layer")
 @pytest.fixture
 async def registry(fake: FakeRegistry) -> AsyncIterator[Registry]:
     async with open_registry(fake.url) as opened:
-        opened.transport.sleep = Naps()
+        Naps().instead(opened.transport)
         yield opened
 
 

@@ -7,8 +7,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from mirror.http.connections import Connections
 from mirror.http.proxies import Proxies
-from mirror.http.stream import Streams
 from mirror.http.transport import Transport
 from mirror.oci.auth import Authenticator, Credential
 from mirror.oci.registry import Registry
@@ -33,12 +33,13 @@ async def open_registry(
     """The registry at *url*; without *proxies* none is used, whatever the environment says."""
     host = urlsplit(url).netloc
     proxies = proxies or Proxies()
-    transport = Transport(ca_file=ca_file, proxies=proxies)
+    connections = Connections(ca_file, proxies)
+    transport = Transport(connections)
     registry = Registry(
         host=host,
         endpoint=url,
         transport=transport,
-        streams=Streams(ca_file=ca_file, proxies=proxies),
+        connections=connections,
         auth=Authenticator(host, transport, Given(host, username, password) if username else None),
     )
     try:

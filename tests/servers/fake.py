@@ -208,6 +208,8 @@ class FakeRegistry:
     faults: list[Fault] = field(default_factory=list)
     repositories: dict[str, Stored] = field(default_factory=dict)
     requests: list[Seen] = field(default_factory=list)
+    connections: int = field(default=0, init=False)
+    """How many were made."""
     uploads: dict[str, bytearray] = field(default_factory=dict)
     tokens: dict[str, bool] = field(default_factory=dict)
     """Valid tokens; true for one that may push."""
@@ -489,6 +491,10 @@ def fake_registry(
 
 class _FakeHandler(Handler):
     registry: FakeRegistry
+
+    def setup(self) -> None:
+        super().setup()
+        self.registry.connections += 1
 
     def respond(self) -> None:
         seen = self.seen()

@@ -45,6 +45,11 @@ class Handler(BaseHTTPRequestHandler):
             return self.respond
         raise AttributeError(name)
 
+    def end_headers(self) -> None:
+        if self.close_connection:
+            self.send_header("Connection", "close")
+        super().end_headers()
+
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002, the base class's name
         pass
 

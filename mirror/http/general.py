@@ -1,0 +1,96 @@
+"""The general client, httpx: for chart repositories, and whatever else is asked little and is no registry."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+import httpx
+
+from mirror.errors import ContentError
+from mirror.http.answer import (
+    CONNECT_TIMEOUT_S,
+    IDLE_TIMEOUT_S,
+    USER_AGENT,
+    Answer,
+    NoConnectionInTime,
+    lowered,
+    refused_by_proxy,
+    tls_context,
+    unreachable,
+)
+from mirror.http.proxies import Proxies, Proxy
+
+
+@dataclass(slots=True)
+class GeneralClient:
+    """Connections by httpx, *max_connections* at most; a Wire (transport.py)."""
+
+    ca_file: str = ""
+    max_connections: int = 16
+    proxies: Proxies = field(default_factory=Proxies.from_environment)
+    idle_timeout_s: float = IDLE_TIMEOUT_S
+    _pools: dict[Proxy | None, httpx.AsyncHTTPTransport] = field(default_factory=dict, init=False)
+
+    async def exchange(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, *, bound: int
+    ) -> Answer:
+        """See Wire."""
+        idle = self.idle_timeout_s
+        request = httpx.Request(
+            method,
+            url,
+            headers={"User-Agent": USER_AGENT, **headers},
+            content=body,
+            extensions={"timeout": {"connect": CONNECT_TIMEOUT_S, "read": idle, "write": idle, "pool": None}},
+        )
+        host, proxy = urlsplit(url).netloc, self.proxies.for_url(url)
+        try:
+            response = await self._pool(proxy).handle_async_request(request)
+            try:
+                received = await _bounded(response, bound, where=f"{host}: {method} {urlsplit(url).path}")
+            finally:
+                await response.aclose()
+        except httpx.ConnectTimeout as exc:
+            raise unreachable(host, NoConnectionInTime(), proxy=proxy) from exc
+        except httpx.TimeoutException as exc:
+            raise unreachable(host, TimeoutError(), proxy=proxy) from exc
+        except httpx.HTTPError as exc:
+            raise unreachable(host, exc, proxy=proxy) from exc
+        if response.status_code == 407:
+            raise refused_by_proxy(host, 407)
+        fields = lowered((name.decode("latin-1"), value.decode("latin-1")) for name, value in response.headers.raw)
+        return Answer(response.status_code, fields, received, url)
+
+    async def aclose(self) -> None:
+        """Closes every connection."""
+        for pool in self._pools.values():
+            await pool.aclose()
+        self._pools.clear()
+
+    def _pool(self, proxy: Proxy | None) -> httpx.AsyncHTTPTransport:
+        if proxy not in self._pools:
+            self._pools[proxy] = httpx.AsyncHTTPTransport(
+                verify=tls_context(self.ca_file),
+                trust_env=False,
+                limits=httpx.Limits(
+                    max_connections=self.max_connections,
+                    max_keepalive_connections=self.max_connections,
+                    keepalive_expiry=20,
+                ),
+                proxy=httpx.Proxy(proxy.url, auth=(proxy.username, proxy.password) if proxy.username else None)
+                if proxy
+                else None,
+            )
+        return self._pools[proxy]
+
+
+async def _bounded(response: httpx.Response, bound: int, *, where: str) -> bytes:
+    chunks, size = [], 0
+    async for chunk in response.aiter_raw():
+        size += len(chunk)
+        if size > bound:
+            raise ContentError(f"{where}: the answer is larger than {bound} bytes, which is refused")
+        chunks.append(chunk)
+    return b"".join(chunks)
