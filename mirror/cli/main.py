@@ -6,7 +6,7 @@ A command returns its exit code (None is 0); what it raises ends here, each prob
     MirrorError            its own exit code: 2 input, 3 refused, 1 the world
     a group of them        one line each; 2, then 3, then 1
     OSError                1: what the system says (full disk, closed pipe)
-    Ctrl-C                 130, at once
+    Ctrl-C, SIGTERM        130, at once: sockets are shut, no tag was written; GRACE_S later in any case
     anything else          1, with the traceback and a request to report it
 """
 
@@ -15,12 +15,15 @@ from __future__ import annotations
 import difflib
 import importlib
 import os
+import signal
 import sys
+import threading
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
@@ -34,6 +37,7 @@ if TYPE_CHECKING:
     from mirror.settings import Loaded, Settings
 
 INTERRUPTED = 130
+GRACE_S = 4.0  # Kubernetes and systemd give more
 _PRECEDENCE = (2, 3, 1)
 
 # name -> where its command is, and what `mirror --help` says of it
@@ -189,6 +193,7 @@ def cli(context: click.Context, config: Path | None, log_format: str, log_level:
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Runs the program and ends the process with its exit code."""
+    signal.signal(signal.SIGTERM, _terminated)
     sys.exit(run(arguments))
 
 
@@ -268,6 +273,16 @@ def _redact(text: str) -> str:
     from mirror.logs import redact
 
     return redact(text)
+
+
+def _terminated(_number: int, _frame: FrameType | None) -> None:
+    """Ends as by Ctrl-C; work that does not end is left to itself after GRACE_S."""
+    deadline = threading.Timer(GRACE_S, _stop_at_once)
+    deadline.daemon = True
+    deadline.start()
+    if signal.getsignal(signal.SIGINT) in (signal.SIG_IGN, None):  # as in the background of a shell
+        raise KeyboardInterrupt
+    signal.raise_signal(signal.SIGINT)
 
 
 def _stop_at_once() -> NoReturn:

@@ -18,7 +18,7 @@ from urllib.parse import quote, urlencode, urlsplit
 
 import structlog
 
-from mirror.errors import TOO_MUCH, AccessDenied, BadReference, ContentError, ManifestError, NotFound, RegistryError
+from mirror.errors import TOO_MUCH, AccessDenied, BadReference, ContentError, NotFound, RegistryError
 from mirror.http.answer import Answer, checked_target, origin
 from mirror.http.connections import Connections
 from mirror.http.gate import Gate
@@ -133,6 +133,13 @@ def refusal(answer: Answer, *, where: str, asked: str) -> RegistryError:
             )
 
 
+def _read_on(url: str, read: set[str], *, where: str) -> None:
+    """Notes that the page at *url* is read now; raises RegistryError for one that was read, or is one too many."""
+    if url in read or len(read) >= _PAGES_MAX:
+        raise RegistryError(f"{where}: the pages do not end: after {len(read)} the next one is {url}")
+    read.add(url)
+
+
 def _error_codes(body: bytes) -> tuple[tuple[str, ...], str]:
     try:
         errors = json.loads(body)["errors"]
@@ -213,9 +220,10 @@ class RegistryRepository:
 
     async def _referrers_by_api(self, subject: Digest) -> tuple[Descriptor, ...] | None:
         where, found = f"{self._at(subject)} (referrers)", list[Descriptor]()
-        url: str | None = self._url(f"referrers/{subject}")
-        for _ in range(_PAGES_MAX):
-            answer = await self._get("GET", url or "", where=where, accept=manifests.OCI_INDEX, follow=False)
+        url, read = self._url(f"referrers/{subject}"), set[str]()
+        while True:
+            _read_on(url, read, where=where)
+            answer = await self._get("GET", url, where=where, accept=manifests.OCI_INDEX, follow=False)
             kind = answer.headers.get("content-type", "").partition(";")[0].strip()
             if answer.status in (429, 500, 502, 503, 504):
                 raise refusal(answer, where=where, asked="GET")
@@ -226,13 +234,13 @@ class RegistryRepository:
             if link is None or len(found) >= _REFERRERS_MAX:
                 return tuple(found[:_REFERRERS_MAX])
             url = self._next_page(answer.url, link, where)
-        raise ManifestError(f"{where}: more than {_PAGES_MAX} pages")
 
     async def tags(self) -> tuple[str, ...]:
         """See Destination."""
         where, found = f"{self.name} (tags)", set[str]()
-        url = self._url(f"tags/list?n={_TAGS_PER_PAGE}")
-        for _ in range(_PAGES_MAX):
+        url, read = self._url(f"tags/list?n={_TAGS_PER_PAGE}"), set[str]()
+        while True:
+            _read_on(url, read, where=where)
             answer = await self._get("GET", url, where=where, accept="application/json")
             if answer.status == 404:
                 return ()
@@ -246,7 +254,6 @@ class RegistryRepository:
             if link is None:
                 return tuple(sorted(found))
             url = self._next_page(answer.url, link, where)
-        raise RegistryError(f"{where}: more than {_PAGES_MAX} pages")
 
     async def has_blob(self, blob: Descriptor) -> bool:
         """See Source; a blob of another size than promised is not the blob."""
@@ -346,6 +353,7 @@ class RegistryRepository:
         )
 
     def _next_page(self, url: str, link: str, where: str) -> str:
+        """Where the page after the one at *url* is."""
         following = checked_target(url, link, what="a next page")
         if origin(following) != origin(url):
             raise RegistryError(f"{where}: the next page is at another host ({urlsplit(following).netloc}): refused")

@@ -152,12 +152,13 @@ class TestErrors:
 
         assert {"schema": 1, "answered": True} == json.loads(capsys.readouterr().out)
 
-    def test_ctrl_c(self) -> None:
+    @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+    def test_interrupted(self, sent: signal.Signals) -> None:
         """130 at once, one line, also while threads wait."""
         process = python("main(['hang'])")
         assert process.stdout is not None
         assert "ready\n" == process.stdout.readline()
-        process.send_signal(signal.SIGINT)
+        process.send_signal(sent)
         _, err = process.communicate(timeout=10)
 
         assert 130 == process.returncode

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 from collections.abc import AsyncIterator
 
@@ -101,12 +102,26 @@ async def test_tags_by_pages(fake: FakeRegistry, repository: RegistryRepository,
     assert 3 == len(fake.requests)
 
 
-async def test_tags_without_end(fake: FakeRegistry, repository: RegistryRepository) -> None:
-    """Are given up, in one sentence."""
-    endless = becomes(header(Link=f'</v2/{_NAME}/tags/list?n=1>; rel="next"'))
+@pytest.mark.parametrize("what", ["tags", "referrers"])
+async def test_pages_that_go_round(fake: FakeRegistry, repository: RegistryRepository, what: str) -> None:
+    """Are given up where one comes again, in one sentence."""
+    at = {"tags": "tags/list", "referrers": f"referrers/{_IMAGE.digest}"}[what]
+    endless = becomes(header(Link=f'</v2/{_NAME}/{at}?n=1>; rel="next"'))
+    fake.faults.append(Fault(f"GET .*/{at}.*", endless, times=ALWAYS))
+
+    with pytest.raises(RegistryError, match=f"{fake.host}/{_NAME}.* .{what}.: the pages do not end: after 2 "):
+        await (repository.tags() if what == "tags" else repository.referrers(_IMAGE.digest))
+
+    assert 2 == len(fake.requests)
+
+
+async def test_pages_without_end(fake: FakeRegistry, repository: RegistryRepository) -> None:
+    """Are given up after many."""
+    numbers = itertools.count()
+    endless = becomes(lambda answered: answered.having(Link=f'<list?page={next(numbers)}>; rel="next"'))
     fake.faults.append(Fault("GET .*/tags/list.*", endless, times=ALWAYS))
 
-    with pytest.raises(RegistryError, match=f"{fake.host}/{_NAME} .tags.: more than {registries._PAGES_MAX} pages"):
+    with pytest.raises(RegistryError, match=f"the pages do not end: after {registries._PAGES_MAX} "):
         await repository.tags()
 
 
