@@ -72,6 +72,8 @@ class RecordedImage:
     replaced: str = ""
     lacks: tuple[str, ...] = ()
     """The platforms of the filter that upstream does not have of it."""
+    awaits_referrers: bool = False
+    """Some of what refers to it upstream could not be brought, and may be another time."""
     evidence: Evidence | None = None
     """Only in the layer."""
 
@@ -252,6 +254,8 @@ def _image(image: RecordedImage) -> dict[str, Any]:
     }
     if image.lacks:
         document["lacks"] = list(image.lacks)
+    if image.awaits_referrers:
+        document["awaitsReferrers"] = True
     if image.is_accepted:
         document["accepted"] = {"at": image.accepted_at, "replaced": image.replaced}
     return document
@@ -325,6 +329,7 @@ def _parsed_image(entry: Mapping[str, Any]) -> RecordedImage:
         accepted_at=_text(accepted.get("at", "")),
         replaced=_text(accepted.get("replaced", "")),
         lacks=tuple(map(_text, entry.get("lacks", ()))),
+        awaits_referrers=bool(entry.get("awaitsReferrers")),
     )
 
 

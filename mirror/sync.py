@@ -164,6 +164,10 @@ class Syncer:
         self.progress.image_finished(reference, result.outcome)
         return report, result.recorded
 
+    @property
+    def _brings_referrers(self) -> bool:
+        return self.surveyor.wanted.referrers != "off"
+
     async def _carry_out(
         self, copier: Copier, plan: ReleasePlan, image: ImagePlan, on_bytes: Callable[[int], None]
     ) -> _Result:
@@ -172,6 +176,9 @@ class Syncer:
         if isinstance(action, Copy) and placed == action.digest:  # another release of this run has brought it
             action = Adopt(action.upstream, action.digest, replaced=action.replaced)
         match action:
+            case Keep(digest, "") if image.recorded and image.recorded.awaits_referrers and self._brings_referrers:
+                upstream = image.recorded.digests.upstream
+                return await self._adopt(copier, plan, image, Adopt(upstream, digest), on_bytes)
             case Keep(digest, warning):
                 # the charts, and where images go, may be others than when it was recorded
                 recorded = image.recorded and replace(
@@ -231,7 +238,7 @@ class Syncer:
         self, copier: Copier, plan: ReleasePlan, image: ImagePlan, upstream: Digest, *, root: Manifest | None = None
     ) -> Travelled:
         """What refers to *upstream* is at the mirror, after *root*, which is stored by its digest first if given."""
-        if self.surveyor.wanted.referrers == "off":
+        if not self._brings_referrers:
             return Travelled(())
         source, destination = self.surveyor.source(image.source), plan.mirror.repository(image.target.path)
         try:
@@ -239,7 +246,7 @@ class Syncer:
         except MirrorError as exc:
             if self.surveyor.wanted.referrers == "require":
                 raise
-            return Travelled((), (f"its referrers could not be read: {exc}",))
+            return Travelled((), (f"its referrers could not be read: {exc}",), is_worth_another_try=True)
         if root is not None and (found.tagged or found.listed):
             await copier.place(source, destination, root)
         travelled = await travel(copier, source, destination, found)
@@ -262,6 +269,7 @@ class Syncer:
         return replace(
             recorded,
             lacks=image.lacks,
+            awaits_referrers=travelled.is_worth_another_try,
             evidence=Evidence(
                 media_type=graph.root.media_type,
                 size=graph.size,

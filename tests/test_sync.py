@@ -884,6 +884,19 @@ class TestReferrers:
         named = await Layout(tmp_path / "layout").repository("web").head(RELEASE)
         assert (outcome == "copied") == (named is not None)
 
+    async def test_one_that_could_not_be_read_comes_later(
+        self, settings: Settings, upstream: Upstream, signed: Image, open_distribution: Distribution, path: str
+    ) -> None:
+        """By the next run, though the image is in step; after that nothing is asked for it."""
+        where = upstream.images[WEB].digest.fallback_tag(".sig")
+        upstream.registry.faults.append(Fault(f"GET .*/manifests/{where}", answer(403)))
+        await sync(settings)
+        report = await sync(settings)
+
+        assert fields(all_are="kept", web="adopted") == outcomes(only(report))
+        assert str(signed.digest) == tag(open_distribution, path, f"web:{where}")
+        assert "in_step" == only(await sync(settings)).outcome
+
     async def test_another_policy_plans_anew(
         self, upstream: Upstream, signed: Image, open_distribution: Distribution, path: str, overrides: Path
     ) -> None:

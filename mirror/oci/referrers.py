@@ -15,10 +15,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-from mirror.errors import ManifestError, MirrorError, NotFound
+from mirror.errors import ManifestError, MirrorError, NotFound, RegistryError, Unreachable
 from mirror.oci.content import Descriptor, Digest
 from mirror.oci.copy import Copier, read_graph
 from mirror.oci.manifest import OCI_INDEX, Manifest
@@ -47,8 +47,10 @@ class Travelled:
 
     digests: tuple[Digest, ...]
     """Of those that are at the destination."""
-    problems: tuple[str, ...] = field(default=())
+    problems: tuple[str, ...] = ()
     """A sentence for each that is not."""
+    is_worth_another_try: bool = False
+    """Whether a later run may bring what this one could not."""
 
 
 async def gathered(source: Source, subject: Digest) -> Referrers:
@@ -87,6 +89,7 @@ async def gathered(source: Source, subject: Digest) -> Referrers:
 async def travel(copier: Copier, source: Source, destination: Destination, referrers: Referrers) -> Travelled:
     """Brings *referrers* to *destination*, each on its own: one that fails is a problem, not an exception."""
     digests, problems, unlinked = list[Digest](), list(referrers.gone), list[Manifest]()
+    failures = list[MirrorError]()
     fallback_tag = referrers.subject.fallback_tag()
 
     async def bring(manifest: Manifest, tag: str) -> bool:
@@ -100,6 +103,7 @@ async def travel(copier: Copier, source: Source, destination: Destination, refer
             is_linked = await bring(manifest, tag)
         except MirrorError as exc:
             problems.append(f"{tag or manifest.digest}: {exc}")
+            failures.append(exc)
             return
         digests.append(manifest.digest)
         if manifest.subject == referrers.subject and not is_linked:
@@ -112,7 +116,9 @@ async def travel(copier: Copier, source: Source, destination: Destination, refer
         await _keep_fallback(destination, referrers, unlinked)
     except MirrorError as exc:
         problems.append(f"{fallback_tag}: {exc}")
-    return Travelled(tuple(sorted(set(digests))), tuple(sorted(problems)))
+        failures.append(exc)
+    may_come = any(isinstance(exc, Unreachable | RegistryError) and exc.is_temporary for exc in failures)
+    return Travelled(tuple(sorted(set(digests))), tuple(sorted(problems)), may_come)
 
 
 async def _keep_fallback(destination: Destination, referrers: Referrers, unlinked: Sequence[Manifest]) -> None:
