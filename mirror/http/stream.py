@@ -123,15 +123,24 @@ class HttpBody(Exchange):
 
 
 class HttpUpload(Exchange):
-    """A blob being written by one PUT to *url*: a body that breaks off before its length makes no blob.
+    """A blob being written by one PUT to *url*, *size* bytes: a body that breaks off before them makes no blob.
 
+    *session* is where the registry says what it has of it.
     *refusal* makes the error for an answer that is not 201 or 204.
     """
 
     def __init__(
-        self, connections: Connections, url: str, size: int, *, headers: Mapping[str, str], refusal: Refusal
+        self,
+        connections: Connections,
+        url: str,
+        size: int,
+        *,
+        headers: Mapping[str, str],
+        refusal: Refusal,
+        session: str = "",
     ) -> None:
         super().__init__(connections)
+        self.session = session
         self._url, self._refusal = url, refusal
         self._headers = {**headers, "Content-Length": str(size), "Content-Type": "application/octet-stream"}
 

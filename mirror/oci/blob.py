@@ -17,6 +17,7 @@ from mirror.errors import ContentError, RegistryError, Unreachable
 from mirror.oci.content import Descriptor, Digest
 
 BUFFER_SIZE = 256 * 1024
+_CHECKPOINT = 4 * 1024 * 1024  # bytes between two saved states of the hash, which are some hundred bytes each
 
 _of_thread = threading.local()
 
@@ -35,6 +36,11 @@ class Body(Protocol):
 class Upload(Protocol):
     """A blob being written; it exists at the destination only once `finish` has returned."""
 
+    @property
+    def session(self) -> str:
+        """Where the registry may be asked what became of it; empty where there is none to ask."""
+        ...
+
     def write(self, data: memoryview) -> None: ...
     def finish(self) -> None: ...
     def abort(self) -> None:
@@ -52,7 +58,16 @@ class Reading:
         self.received = 0
         self._promise, self._where, self._on_chunk = promise, where, on_chunk
         self._hasher = promise.digest.hasher()
+        self._checkpoints = [(0, self._hasher.copy())]
         self._held = memoryview(b"")
+
+    def rewind(self, offset: int) -> int:
+        """The next body is to begin where the hash was last saved before *offset*: there."""
+        self._checkpoints = [saved for saved in self._checkpoints if saved[0] <= offset]
+        self.received, hasher = self._checkpoints[-1]
+        self._hasher = hasher.copy()
+        self._held = memoryview(b"")
+        return self.received
 
     def go_on(self, body: Body) -> None:
         """Reads *body*, which begins at `received`, to its end; raises ContentError if all is not as promised."""
@@ -71,6 +86,8 @@ class Reading:
             chunk = buffers[turn][:count]
             self._hasher.update(chunk)
             self.received += count
+            if self.received - self._checkpoints[-1][0] >= _CHECKPOINT:
+                self._checkpoints.append((self.received, self._hasher.copy()))
             if self.received > size:
                 raise ContentError(
                     f"{self._where}: blob {self._promise.digest} is longer than the {size} bytes promised"
@@ -110,16 +127,18 @@ def hashed(body: Body, promise: Descriptor, *, where: str, on_chunk: Callable[[m
 
 
 class Relay:
-    """A blob on its way into *upload*; what broke off while reading can go on, what broke off while writing cannot.
+    """A blob on its way into *upload*.
 
+    What broke off while reading can go on; what broke off while writing only in an upload that went on, by `resume`.
     *on_bytes* is told of each chunk written, and of all of them, negative, when they were given up.
     """
 
     def __init__(self, promise: Descriptor, upload: Upload, *, where: str, on_bytes: Callable[[int], None]) -> None:
         self.upload = upload
         self.can_go_on = True
+        self.sent = 0
+        self._to_pass = 0
         self._reading = Reading(promise, where=where, on_chunk=self._write)
-        self._sent = 0
         self._on_bytes = on_bytes
 
     @property
@@ -138,17 +157,26 @@ class Relay:
             self.can_go_on = False
             raise
 
+    def resume(self, upload: Upload, offset: int) -> None:
+        """*upload* has the first *offset* bytes: what comes before them is hashed again, and not sent again."""
+        self._to_pass = offset - self._reading.rewind(offset)
+        self._on_bytes(offset - self.sent)
+        self.upload, self.sent, self.can_go_on = upload, offset, True
+
     def give_up(self) -> None:
         """Nothing of it remains at the destination."""
         self.can_go_on = False
         self.upload.abort()
-        self._on_bytes(-self._sent)
-        self._sent = 0
+        self._on_bytes(-self.sent)
+        self.sent = 0
 
     def _write(self, chunk: memoryview) -> None:
-        self._written(lambda: self.upload.write(chunk))
-        self._sent += len(chunk)
-        self._on_bytes(len(chunk))
+        passed = min(self._to_pass, len(chunk))
+        self._to_pass -= passed
+        if rest := chunk[passed:]:
+            self._written(lambda: self.upload.write(rest))
+            self.sent += len(rest)
+            self._on_bytes(len(rest))
 
     def _written(self, write: Callable[[], None]) -> None:
         try:

@@ -11,8 +11,7 @@ Rules it keeps (DESIGN.md, Promises):
   not, the upload is open already;
 - a copy waits only for a blob's upload in flight, never for another image's manifest, and holds no slot while waiting;
 - a manifest refused for missing content has its content asked for again, and is sent again, once;
-- a download that broke off goes on in the same upload, an upload that broke off is begun anew; BLOB_ATTEMPTS times
-  without progress. Wrong bytes are never tried again.
+- what broke off goes on or is begun anew (transfer.py); wrong bytes are never tried again.
 """
 
 from __future__ import annotations
@@ -21,7 +20,6 @@ import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from graphlib import TopologicalSorter
 from typing import Generic, TypeVar
@@ -29,21 +27,18 @@ from typing import Generic, TypeVar
 import structlog
 
 from mirror.errors import ContentError, ManifestError, MirrorError, NotFound, RegistryError, Unreachable
-from mirror.http.transport import WAIT_MAX_S, wait_before
-from mirror.oci.blob import Relay, Upload, hashed
+from mirror.oci.blob import Upload, hashed
 from mirror.oci.content import Descriptor, Digest
 from mirror.oci.manifest import Manifest
 from mirror.oci.storage import Destination, Source
+from mirror.oci.transfer import OnBytes, Transfer
 from mirror.tasks import gather, in_thread
 
-BLOB_ATTEMPTS = 4
 BLOBS_AT_ONCE = 32  # each is held to its source's and its destination's gates beside
-_PROGRESS = 1024 * 1024  # bytes, after which an attempt counts as the first again
 DEPTH_MAX = 4
 MANIFESTS_MAX = 2000
 _MISSING_CONTENT = frozenset({"MANIFEST_BLOB_UNKNOWN", "BLOB_UNKNOWN", "MANIFEST_UNKNOWN", "MANIFEST_INVALID"})
 
-OnBytes = Callable[[int], None]
 log = structlog.get_logger()
 
 
@@ -260,53 +255,18 @@ class Copier:
                 flight.set()
 
     async def _bring_now(self, source: Source, destination: Destination, blob: Descriptor, on_bytes: OnBytes) -> None:
-        relay: Relay | None = None
-        attempt, reached = 1, 0
-        while True:
-            try:
-                async with self._slots:
-                    if relay is None:
-                        upload = await self._asked(destination, blob)
-                        if upload is None:
-                            return
-                        relay = Relay(blob, upload, where=source.name, on_bytes=on_bytes)
-                    await self._carry(source, destination, blob, relay)
-                    return
-            except (Unreachable, RegistryError) as exc:
-                if relay and relay.can_go_on and relay.received - reached >= _PROGRESS:
-                    attempt = 1
-                if not exc.is_temporary or attempt >= BLOB_ATTEMPTS or (_wait_s(exc) or 0) > WAIT_MAX_S:
-                    at = source.name if relay and relay.can_go_on else destination.name
-                    self._give_up(relay)
-                    raise _placed(exc, f"{at}@{blob.digest}") from exc
-                log.debug(
-                    "copy.blob_broke_off",
-                    source=source.name,
-                    destination=destination.name,
-                    digest=str(blob.digest),
-                    received=relay.received if relay else 0,
-                    goes_on=bool(relay and relay.can_go_on),
-                    reason=str(exc),
-                )
-                if relay and not relay.can_go_on:
-                    self._give_up(relay)
-                    relay = None
-                reached = relay.received if relay else 0
-                wait_s = wait_before(attempt, _wait_s(exc))
-                attempt += 1
-            except BaseException:
-                self._give_up(relay)
-                raise
-            try:
+        transfer = Transfer(source, destination, blob, self._threads, on_bytes)
+        try:
+            while True:
+                try:
+                    async with self._slots:
+                        return await transfer.attempt(lambda: self._asked(destination, blob))
+                except (Unreachable, RegistryError) as exc:
+                    wait_s = await transfer.after(exc)
                 await self.sleep(wait_s)
-            except BaseException:
-                self._give_up(relay)
-                raise
-
-    @staticmethod
-    def _give_up(relay: Relay | None) -> None:
-        if relay:
-            relay.give_up()
+        except BaseException:
+            transfer.give_up()
+            raise
 
     async def _asked(self, destination: Destination, blob: Descriptor) -> Upload | None:
         """An upload for *blob*; None where *destination* holds it, or has mounted it now."""
@@ -322,25 +282,6 @@ class Copier:
             upload = await destination.start_upload(blob, mount_from=destination.path)
             self._mounts = True if upload is None else self._mounts
         return upload
-
-    async def _carry(self, source: Source, destination: Destination, blob: Descriptor, relay: Relay) -> None:
-        """*relay* is finished, from where it is."""
-        body = await source.open_blob(blob, offset=relay.received)  # before the gates: a token may have to pass them
-        async with AsyncExitStack() as gates:
-            gates.callback(body.close)
-            await gates.enter_async_context(source.gate)
-            if destination.gate is not source.gate:  # the source's first, always: nobody waits for one in a circle
-                await gates.enter_async_context(destination.gate)
-            await in_thread(self._threads, lambda: relay.go_on(body), body, relay.upload)
-
-
-def _placed(exc: Unreachable | RegistryError, where: str) -> Unreachable | RegistryError:
-    """*exc*, saying what it was about: a connection knows no more than its host."""
-    return Unreachable(f"{where}: {exc}", is_temporary=exc.is_temporary) if isinstance(exc, Unreachable) else exc
-
-
-def _wait_s(exc: Unreachable | RegistryError) -> float | None:
-    return exc.wait_s if isinstance(exc, RegistryError) else None
 
 
 async def read_blob(source: Source, blob: Descriptor, threads: ThreadPoolExecutor) -> None:

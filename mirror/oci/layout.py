@@ -292,6 +292,9 @@ class LayoutRepository:
             raise
         return _FileUpload(temporary, blob, self._layout.blob(blob.digest))
 
+    async def resumed_upload(self, blob: Descriptor, broken: Upload) -> None:
+        """None: what could not be written to a file is not there."""
+
     async def put_manifest(self, manifest: Manifest, *, tag: str = "") -> bool:
         """Stores *manifest*; False, for a layout links nothing to its subject.
 
@@ -408,6 +411,8 @@ class _Temporary:
 
 class _FileUpload:
     """A blob on its way into a temporary file. The lock keeps `abort` from closing the file under a write."""
+
+    session = ""
 
     def __init__(self, temporary: _Temporary, blob: Descriptor, target: Path) -> None:
         self._temporary: _Temporary | None = temporary

@@ -26,6 +26,7 @@ from mirror.http.stream import HttpBody, HttpUpload
 from mirror.http.transport import Transport
 from mirror.oci import manifest as manifests
 from mirror.oci.auth import Authenticator
+from mirror.oci.blob import Upload
 from mirror.oci.content import Descriptor, Digest, verified
 from mirror.oci.manifest import Manifest
 
@@ -33,6 +34,7 @@ _PAGES_MAX = 1000
 _TAGS_PER_PAGE = 1000  # the most that ECR takes (google/go-containerregistry#1091)
 _REFERRERS_MAX = 1000
 _WARNINGS_MAX = 100
+_HELD = re.compile(r"(?:bytes=)?0-(\d{1,18})")
 _LINK = re.compile(r'<([^<>]*)>\s*((?:;\s*[^\s;,=]+\s*(?:=\s*(?:"[^"]*"|[^\s;,"]*))?\s*)*)')
 _REL = re.compile(r';\s*rel\s*=\s*"?([^";]*)', re.IGNORECASE)
 
@@ -290,16 +292,37 @@ class RegistryRepository:
         location = answer.headers.get("location")
         if answer.status not in (201, 202) or not location:
             raise refusal(answer, where=where, asked="POST")
-        at = checked_target(answer.url, location, what="an upload location")
-        at += ("&" if urlsplit(at).query else "?") + "digest=" + quote(str(blob.digest), safe=":")
-        scope = self._scope("pull,push")
+        return await self._upload(checked_target(answer.url, location, what="an upload location"), blob)
+
+    async def resumed_upload(self, blob: Descriptor, broken: Upload) -> tuple[HttpUpload, int] | None:
+        """See Destination; docker-registry drops a session whose body broke off, others keep what came."""
+        if not broken.session or origin(broken.session) != origin(self.registry.endpoint):
+            return None
+        where, scope = self._at(blob.digest), self._scope("pull,push")
+        answer = await self.registry.request("GET", broken.session, scope=scope, where=where)
+        held = _HELD.fullmatch(answer.headers.get("range", ""))
+        offset = int(held[1]) + 1 if held else 0
+        if answer.status != 204 or not 1 < offset < blob.size:  # "0-0" is said of none, too
+            return None
+        session = checked_target(
+            answer.url, answer.headers.get("location") or broken.session, what="an upload location"
+        )
+        return await self._upload(session, blob, offset=offset), offset
+
+    async def _upload(self, session: str, blob: Descriptor, *, offset: int = 0) -> HttpUpload:
+        where, scope = self._at(blob.digest), self._scope("pull,push")
+        at = session + ("&" if urlsplit(session).query else "?") + "digest=" + quote(str(blob.digest), safe=":")
         sent = await self.registry.auth.authorization(scope)
+        headers = {"Authorization": sent} if sent and origin(at) == origin(self.registry.endpoint) else {}
+        if offset:
+            headers["Content-Range"] = f"{offset}-{blob.size - 1}"
         return HttpUpload(
             self.registry.connections,
             at,
-            blob.size,
-            headers={"Authorization": sent} if sent and origin(at) == origin(self.registry.endpoint) else {},
+            blob.size - offset,
+            headers=headers,
             refusal=lambda answer: self._refusal_of_blob(answer, sent, scope, where=where, asked="PUT"),
+            session=session,
         )
 
     def _refusal_of_blob(self, answer: Answer, sent: str, scope: str, *, where: str, asked: str) -> RegistryError:

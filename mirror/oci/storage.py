@@ -59,6 +59,13 @@ class Destination(Source, Protocol):
         """An upload for *blob*; None where it was mounted from the repository *mount_from* (a path) and is complete."""
         ...
 
+    async def resumed_upload(self, blob: Descriptor, broken: Upload) -> tuple[Upload, int] | None:
+        """An upload that goes on where *broken* is, and how many bytes it has; None where that is lost, or not known.
+
+        Distribution-spec v1.1 #pushing-a-blob-in-chunks: GET of the session's location.
+        """
+        ...
+
     async def put_manifest(self, manifest: Manifest, *, tag: str = "") -> bool:
         """Stores *manifest* by its digest and, if given, as *tag*.
 

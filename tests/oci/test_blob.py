@@ -44,6 +44,8 @@ class Pieces:
 class Kept:
     """An upload that keeps what it gets."""
 
+    session = ""
+
     def __init__(self, *, refuses: bool = False) -> None:
         self.data = bytearray()
         self.ends: list[str] = []

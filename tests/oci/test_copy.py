@@ -16,8 +16,9 @@ import pytest
 
 from mirror.errors import ContentError, ManifestError, MirrorError, RegistryError, Unreachable
 from mirror.oci.content import Descriptor, Digest
-from mirror.oci.copy import BLOB_ATTEMPTS, DEPTH_MAX, Copier, Once, read_blob, read_graph, read_small
+from mirror.oci.copy import DEPTH_MAX, Copier, Once, read_blob, read_graph, read_small
 from mirror.oci.registry import Registry, RegistryRepository
+from mirror.oci.transfer import BLOB_ATTEMPTS
 from tests.content import Image, blob, image, index, multi_platform, push, relay
 from tests.http.naps import Naps
 from tests.servers.client import open_registry
@@ -289,6 +290,46 @@ async def test_a_download_that_goes_on_with_other_bytes(
         await _copy(copier, source.repository(_NAME), destination.repository(_NAME))
 
     assert blob(_WHOLE).digest not in fake.repositories[_NAME].blobs
+
+
+@pytest.mark.parametrize("reached", [3_000_000, 9_000_000])
+async def test_an_upload_that_breaks_off_goes_on(
+    upstream: FakeRegistry, fake: FakeRegistry, source: Registry, destination: Registry, copier: Copier, reached: int
+) -> None:
+    """From where the registry says that it is, hashed from the last saved state before; nothing is sent twice."""
+    data = _WHOLE * 6
+    upstream.add(_NAME, image(data), "v1")
+    pattern = f"PUT .*/blobs/.*{blob(data).digest}"
+    fake.faults.append(Fault(pattern, hang_up(after=reached)))
+    counted = list[int]()
+    repository = source.repository(_NAME)
+    graph = await read_graph(repository, await repository.manifest("v1"))
+    await copier.copy(repository, destination.repository(_NAME), graph, on_bytes=counted.append)
+
+    first, second = fake.asked(pattern)
+    assert first.path == second.path
+    assert f"{reached}-{len(data) - 1}" == second.headers["content-range"]
+    assert str(len(data) - reached) == second.headers["content-length"]
+    assert data == fake.repositories[_NAME].blobs[blob(data).digest]
+    begins = [seen.headers.get("range", "bytes=0-") for seen in upstream.asked(f"GET .*/blobs/{blob(data).digest}")]
+    assert ["bytes=0-"] == begins[:1]
+    assert 0 <= reached - int(begins[1].removeprefix("bytes=").removesuffix("-")) < 5 * 1024 * 1024
+    assert graph.size == sum(counted)
+
+
+async def test_an_upload_that_goes_on_with_other_bytes(
+    upstream: FakeRegistry, fake: FakeRegistry, source: Registry, destination: Registry, copier: Copier
+) -> None:
+    """Is found out, though the wrong ones were to be passed over."""
+    data = _WHOLE * 4
+    upstream.add(_NAME, image(data), "v1")
+    fake.faults.append(Fault(f"PUT .*/blobs/.*{blob(data).digest}", hang_up(after=3_000_000)))
+    upstream.faults.append(Fault(f"GET .*/blobs/{blob(data).digest}", becomes(corrupt), skip=1))
+
+    with pytest.raises(ContentError, match="the content is corrupt"):
+        await _copy(copier, source.repository(_NAME), destination.repository(_NAME))
+
+    assert blob(data).digest not in fake.repositories[_NAME].blobs
 
 
 @pytest.mark.parametrize("code", ["BLOB_UPLOAD_UNKNOWN", "BLOB_UPLOAD_INVALID"])
@@ -713,6 +754,8 @@ class _Zeros:
 
 
 class _Nowhere:
+    session = ""
+
     def __init__(self) -> None:
         self.size = 0
 
