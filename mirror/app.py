@@ -25,7 +25,7 @@ from mirror.http.transport import Transport
 from mirror.inventory import Surveyor, Wanted
 from mirror.linkerd.catalogue import ChartCatalogue
 from mirror.linkerd.chart import ChartRepository, Fetched
-from mirror.linkerd.proof import find_helm
+from mirror.linkerd.helm import find_helm
 from mirror.linkerd.release import Selector, parse_selector
 from mirror.linkerd.versions import VersionsFile
 from mirror.oci.auth import Authenticator, Credential, DockerConfiguration
