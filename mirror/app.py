@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 from urllib.parse import urlsplit
 
 import structlog
@@ -24,10 +24,9 @@ from mirror.http.stream import Streams
 from mirror.http.transport import Transport
 from mirror.inventory import Surveyor, Wanted
 from mirror.linkerd.catalogue import ChartCatalogue
-from mirror.linkerd.chart import ChartRepository, Fetched
 from mirror.linkerd.helm import find_helm
+from mirror.linkerd.parts import Fetched
 from mirror.linkerd.release import Selector, parse_selector
-from mirror.linkerd.versions import VersionsFile
 from mirror.oci.auth import Authenticator, Credential, DockerConfiguration
 from mirror.oci.content import Digest
 from mirror.oci.layout import Layout
@@ -36,6 +35,10 @@ from mirror.oci.registry import Registry, RegistryRepository, refusal
 from mirror.oci.storage import Destination
 from mirror.settings import LayoutDestination, RegistryDestination, Settings
 from mirror.sync import Progress, Syncer
+
+if TYPE_CHECKING:
+    from mirror.linkerd.chart import ChartRepository
+    from mirror.linkerd.versions import VersionsFile
 
 DEFAULT_DESTINATION = "oci:./linkerd-mirror"
 
@@ -132,15 +135,24 @@ class App:
     def catalogue(self) -> ChartCatalogue:
         """The channels that are configured."""
         return ChartCatalogue(
-            repositories={
-                name: ChartRepository(channel.chart_repository, self._fetcher(channel.chart_repository))
-                for name, channel in self.settings.channels.items()
-            },
-            versions_file=VersionsFile(self.settings.versions_url, self._fetcher(self.settings.versions_url)),
+            channels=self.settings.channels,
+            open_repository=self._chart_repository,
+            open_versions=self._versions_file,
             charts_wanted=self.settings.charts,
             exclude=self.settings.exclude,
             min_age=self.settings.min_age,
         )
+
+    def _chart_repository(self, channel: str) -> ChartRepository:
+        from mirror.linkerd.chart import ChartRepository  # late, with all that reads YAML: in step nothing is read
+
+        url = self.settings.channels[channel].chart_repository
+        return ChartRepository(url, self._fetcher(url))
+
+    def _versions_file(self) -> VersionsFile:
+        from mirror.linkerd.versions import VersionsFile  # late, likewise
+
+        return VersionsFile(self.settings.versions_url, self._fetcher(self.settings.versions_url))
 
     def _fetcher(self, url: str) -> ChartFetcher:
         host = urlsplit(url).netloc

@@ -32,10 +32,9 @@ from typing import Any
 import yaml
 
 from mirror.errors import HelmError, SettingsError
-from mirror.linkerd.chart import Chart
 from mirror.linkerd.helm import SAID_MAX, SHOWN_MAX, Refusal, run_helm, shown
-from mirror.linkerd.images import Image
 from mirror.linkerd.overrides import Located, Pin, hardcoded, nested, references
+from mirror.linkerd.parts import Chart, Image
 
 RENDERS_AT_ONCE = 2
 HA_VALUES = "values-ha.yaml"

@@ -18,9 +18,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mirror.errors import SettingsError
-from mirror.linkerd.chart import Chart, read_archive
-from mirror.linkerd.images import Control, Image
+from mirror.linkerd.chart import read_archive
 from mirror.linkerd.overrides import Heading, Located, Pin, values_file
+from mirror.linkerd.parts import Chart, Control, Image
 from mirror.linkerd.proof import ChartProof, prove
 from mirror.linkerd.release import Release
 from mirror.oci.content import Digest
