@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 from urllib.parse import urlsplit
 
 import structlog
@@ -22,15 +22,13 @@ from mirror.destinations.generic import Mirror
 from mirror.errors import RegistryError, UsageError
 from mirror.http.connections import Connections
 from mirror.http.gate import Gate
-from mirror.http.general import GeneralClient
 from mirror.http.proxies import Proxies, is_local
 from mirror.http.transport import Transport
 from mirror.inventory import Surveyor, Wanted
 from mirror.linkerd.catalogue import ChartCatalogue
-from mirror.linkerd.chart import ChartRepository, Fetched
-from mirror.linkerd.proof import find_helm
+from mirror.linkerd.helm import find_helm
+from mirror.linkerd.parts import Fetched
 from mirror.linkerd.release import Selector, parse_selector
-from mirror.linkerd.versions import VersionsFile
 from mirror.oci.auth import Authenticator, Credential, DockerConfiguration
 from mirror.oci.content import Digest
 from mirror.oci.layout import Layout
@@ -39,6 +37,10 @@ from mirror.oci.registry import Registry, RegistryRepository, refusal
 from mirror.oci.storage import Destination
 from mirror.settings import LayoutDestination, RegistryDestination, Settings
 from mirror.sync import Progress, Syncer
+
+if TYPE_CHECKING:
+    from mirror.linkerd.chart import ChartRepository
+    from mirror.linkerd.versions import VersionsFile
 
 DEFAULT_DESTINATION = "oci:./linkerd-mirror"
 
@@ -141,17 +143,28 @@ class App:
     def catalogue(self) -> ChartCatalogue:
         """The channels that are configured."""
         return ChartCatalogue(
-            repositories={
-                name: ChartRepository(channel.chart_repository, self._fetcher(channel.chart_repository))
-                for name, channel in self.settings.channels.items()
-            },
-            versions_file=VersionsFile(self.settings.versions_url, self._fetcher(self.settings.versions_url)),
+            channels=self.settings.channels,
+            open_repository=self._chart_repository,
+            open_versions=self._versions_file,
             charts_wanted=self.settings.charts,
             exclude=self.settings.exclude,
             min_age=self.settings.min_age,
         )
 
+    def _chart_repository(self, channel: str) -> ChartRepository:
+        from mirror.linkerd.chart import ChartRepository  # late, with all that reads YAML: in step nothing is read
+
+        url = self.settings.channels[channel].chart_repository
+        return ChartRepository(url, self._fetcher(url))
+
+    def _versions_file(self) -> VersionsFile:
+        from mirror.linkerd.versions import VersionsFile  # late, likewise
+
+        return VersionsFile(self.settings.versions_url, self._fetcher(self.settings.versions_url))
+
     def _fetcher(self, url: str) -> ChartFetcher:
+        from mirror.http.general import GeneralClient  # late, with httpx
+
         host = urlsplit(url).netloc
         configured = self.settings.registry(host)
         gate = Gate(configured.max_connections, configured.requests_per_second)

@@ -17,16 +17,15 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import structlog
 
 from mirror import record as records
 from mirror.destinations.generic import Mirror
 from mirror.errors import ManifestError, MirrorError, UsageError
-from mirror.linkerd.chart import Chart, ChartFacts, ChartIndex
-from mirror.linkerd.images import Image, release_images
 from mirror.linkerd.movements import moved, went_back
+from mirror.linkerd.parts import Chart, ChartFacts, Image
 from mirror.linkerd.release import Newest, Release, Selector
 from mirror.oci.content import Digest, Platform
 from mirror.oci.copy import Graph, read_graph
@@ -51,6 +50,9 @@ from mirror.plan import (
 from mirror.record import Record, RecordedImage
 from mirror.report import PlannedImage, PlanReport
 from mirror.tasks import gather
+
+if TYPE_CHECKING:
+    from mirror.linkerd.chart import ChartIndex
 
 log = structlog.get_logger()
 
@@ -208,7 +210,7 @@ class Surveyor:
         if refresh or not all(map(self._is_current, self.mirrors, before)):
             try:
                 read = await self.catalogue.charts(release)
-                archives, images = read, release_images(read)
+                archives, images = read, _images_of(read)
             except UsageError:
                 raise
             except MirrorError as exc:
@@ -351,6 +353,12 @@ class Surveyor:
         source = self.source(repository)
         root = restricted(await source.manifest(upstream), self.wanted.platforms, where=source.name)
         return await read_graph(source, root)
+
+
+def _images_of(charts: Sequence[Chart]) -> tuple[Image, ...]:
+    from mirror.linkerd.images import release_images  # late: in step no template is read
+
+    return release_images(charts)
 
 
 def _refusing(plan: ReleasePlan, refused: Mapping[str, str]) -> ReleasePlan:

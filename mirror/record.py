@@ -25,8 +25,7 @@ from typing import Any
 import structlog
 
 from mirror.errors import BadReference, ManifestError, MirrorError, NotFound, UsageError
-from mirror.linkerd.chart import ChartFacts
-from mirror.linkerd.images import Control, Image
+from mirror.linkerd.parts import ChartFacts, Control, Image
 from mirror.linkerd.release import Release
 from mirror.oci.blob import Upload
 from mirror.oci.content import Descriptor, Digest

@@ -12,10 +12,8 @@ from pathlib import Path
 from mirror.destinations.generic import Mirror
 from mirror.errors import LayoutError
 from mirror.inventory import Wanted
-from mirror.linkerd.chart import Chart, ChartFacts
-from mirror.linkerd.images import Image
 from mirror.linkerd.overrides import Heading, Located, hardcoded, remedy, values_file
-from mirror.linkerd.proof import prove
+from mirror.linkerd.parts import Chart, ChartFacts, Image
 from mirror.linkerd.release import Release
 from mirror.record import Record
 from mirror.report import Proof
@@ -88,6 +86,8 @@ class Clerk:
         """Has *helm* render every chart that has a text; the verdict, and by chart what is wrong."""
         if helm is None:
             return "not proven", {}
+        from mirror.linkerd.proof import prove  # late: it is charts that were read that are proven
+
         slots = asyncio.Semaphore(os.cpu_count() or 2)
         charts = [chart for chart in archives if chart.name in texts]
         proofs = await gather(

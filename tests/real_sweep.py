@@ -29,9 +29,10 @@ from typing import Any
 
 import yaml
 
-from mirror.linkerd.chart import Chart, ChartIndex, read_archive
-from mirror.linkerd.images import Image, chart_images, release_images
+from mirror.linkerd.chart import ChartIndex, read_archive
+from mirror.linkerd.images import chart_images, release_images
 from mirror.linkerd.overrides import Heading, Located, hardcoded, nested, values_file
+from mirror.linkerd.parts import Chart, Image
 from mirror.linkerd.proof import prove
 from mirror.linkerd.release import Release
 from mirror.oci.content import Digest

@@ -72,6 +72,7 @@ PURE = frozenset(
         "oci.reference",
         "linkerd.images",
         "linkerd.overrides",
+        "linkerd.parts",
         "linkerd.release",
         "linkerd.template",
         "plan",

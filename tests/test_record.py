@@ -14,8 +14,7 @@ from hypothesis import strategies as st
 
 from mirror import record as records
 from mirror.errors import ManifestError
-from mirror.linkerd.chart import ChartFacts
-from mirror.linkerd.images import Control, Image
+from mirror.linkerd.parts import ChartFacts, Control, Image
 from mirror.oci.content import Digest
 from mirror.oci.manifest import OCI_MANIFEST, Manifest
 from mirror.oci.storage import Destination

@@ -11,7 +11,7 @@ from mirror.cli import output
 
 if TYPE_CHECKING:
     from mirror.cli.main import Context
-    from mirror.linkerd.images import Image
+    from mirror.linkerd.parts import Image
     from mirror.linkerd.release import Release
 
 

@@ -111,7 +111,7 @@ async def _overrides(
 
 def _helm() -> str:
     from mirror.errors import UsageError
-    from mirror.linkerd.proof import find_helm
+    from mirror.linkerd.helm import find_helm
 
     helm = find_helm()
     if helm is None:

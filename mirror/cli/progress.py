@@ -1,103 +1,51 @@
-"""Progress on stderr: one line an image that moves, one for the whole.
+"""Progress on stderr, from the first image that moves on.
 
-Many worker threads call `advanced` for every chunk, so it only adds to a count; the display reads the counts when it
-draws, eight times a second. An image that is done leaves a line above the display.
+A run in step moves none, so what draws is loaded when the first one starts.
 """
 
 from __future__ import annotations
 
-import sys
-import threading
-from dataclasses import dataclass
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Self
 
-from rich.console import Console, RenderableType
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    TaskID,
-    TextColumn,
-    TimeRemainingColumn,
-    TransferSpeedColumn,
-)
-from rich.progress import Progress as RichProgress
-from rich.text import Text
-
-from mirror.cli.output import human_size, printable
-
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from types import TracebackType
 
-_REFRESHES_PER_SECOND = 8
-
-
-@dataclass(slots=True)
-class _Moving:
-    task: TaskID
-    size: int
-    count: int = 0
+    from mirror.cli.display import Display
 
 
 class Progress:
-    """A display that lives inside of a `with`; all calls are thread-safe, and ignore references not started."""
+    """Opens a display when the first image starts, and closes it at the end of a `with`."""
 
-    def __init__(self, console: Console | None = None) -> None:
-        self._lock = threading.Lock()
-        self._images: dict[str, _Moving] = {}
-        self._done = 0  # bytes of images that are finished
-        self._size = 0
-        self._finished = 0
-        self._display = _Display(self, console or Console(file=sys.stderr))
-        self._total = self._display.add_task("total", total=None, visible=False)
+    def __init__(self) -> None:
+        self._display: Display | None = None
+        self._closing = ExitStack()
 
     def __enter__(self) -> Self:
-        self._display.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._display.stop()
+        self._closing.__exit__(kind, exc, trace)
 
     def image_started(self, reference: str, size: int) -> None:
-        """*reference* is about to be copied: *size* bytes at most, fewer if the destination has some."""
-        task = self._display.add_task(printable(_short(reference)), total=size or None)
-        with self._lock:
-            self._images[reference] = _Moving(task, size)
-            self._size += size
+        """See Display.image_started."""
+        if self._display is None:
+            from mirror.cli.display import Display
+
+            self._display = self._closing.enter_context(Display())
+        self._display.image_started(reference, size)
 
     def advanced(self, reference: str, count: int) -> None:
-        """*count* more bytes of *reference* are done."""
-        with self._lock:
-            if moving := self._images.get(reference):
-                moving.count += count
+        """See Display.advanced."""
+        if self._display is not None:
+            self._display.advanced(reference, count)
 
     def image_finished(self, reference: str, outcome: str) -> None:
-        """*reference* is done, with *outcome* as the report has it."""
-        with self._lock:
-            moving = self._images.pop(reference, None)
-            if moving is None:
-                return
-            self._finished += 1
-            self._done += moving.count
-            self._size += moving.count - moving.size  # what was there already is no longer awaited
-        self._display.remove_task(moving.task)
-        style = "green" if outcome in ("copied", "kept", "adopted") else "red"
-        line = Text.assemble((f"{outcome:>8}", style), f"  {printable(reference)}  {human_size(moving.count)}")
-        self._display.console.print(line, soft_wrap=True)
-
-    def counted(self) -> Iterable[tuple[TaskID, int, int]]:
-        """Each task with the bytes that are done and awaited, the total last."""
-        with self._lock:
-            tasks = [(moving.task, moving.count, moving.size) for moving in self._images.values()]
-            done = self._done + sum(count for _, count, _ in tasks)
-            return [*tasks, (self._total, done, self._size)]
-
-    def summary(self) -> str:
-        """What the total's line is called."""
-        with self._lock:
-            return f"{self._finished} of {self._finished + len(self._images)} images"
+        """See Display.image_finished."""
+        if self._display is not None:
+            self._display.image_finished(reference, outcome)
 
 
 class QuietProgress:
@@ -113,35 +61,3 @@ class QuietProgress:
     def image_started(self, reference: str, size: int) -> None: ...
     def advanced(self, reference: str, count: int) -> None: ...
     def image_finished(self, reference: str, outcome: str) -> None: ...
-
-
-class _Display(RichProgress):
-    """Takes the counts over whenever it draws."""
-
-    def __init__(self, counts: Progress, console: Console) -> None:
-        self._counts: Progress | None = None  # the base class draws once before it is complete
-        super().__init__(
-            TextColumn("{task.description}", markup=False),
-            BarColumn(bar_width=24),
-            DownloadColumn(),
-            TransferSpeedColumn(),
-            TimeRemainingColumn(compact=True),
-            console=console,
-            refresh_per_second=_REFRESHES_PER_SECOND,
-            transient=True,
-        )
-        self._counts = counts
-
-    def get_renderables(self) -> Iterable[RenderableType]:
-        """The base class calls this each time it draws."""
-        if self._counts is not None and self.task_ids:
-            for task, done, size in self._counts.counted():
-                if task in self.task_ids:
-                    self.update(task, completed=done, total=max(size, done) or None)
-            self.update(self.task_ids[0], description=self._counts.summary(), visible=len(self.task_ids) > 1)
-        yield from super().get_renderables()
-
-
-def _short(reference: str) -> str:
-    """The last two segments of a path: enough to tell images apart, short enough for a line."""
-    return "/".join(reference.split("/")[-2:])

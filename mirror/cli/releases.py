@@ -120,10 +120,10 @@ async def _asked(context: Context, channels: Sequence[str], to: str) -> _Answer:
 
     async with App(context.settings, context.environ) as app:
         catalogue = app.catalogue()
-        if unknown := sorted(set(channels) - set(catalogue.repositories)):
-            known = " and ".join(sorted(catalogue.repositories))
+        if unknown := sorted(set(channels) - set(catalogue.channels)):
+            known = " and ".join(sorted(catalogue.channels))
             raise UsageError(f"{unknown[0]!r} is not a channel: there is {known}")
-        names = list(dict.fromkeys(channels)) or list(catalogue.repositories)
+        names = list(dict.fromkeys(channels)) or list(catalogue.channels)
         destinations = await gather(*(_destination(mirror) for mirror in app.mirrors(to)))
         found = await gather(*(_channel(catalogue, name) for name in names))
         return _Answer(tuple(found), tuple(destinations), (await catalogue.versions()).source)
@@ -132,7 +132,7 @@ async def _asked(context: Context, channels: Sequence[str], to: str) -> _Answer:
 async def _channel(catalogue: ChartCatalogue, name: str) -> _Channel:
     from mirror.errors import MirrorError
 
-    url = catalogue.repositories[name].url
+    url = catalogue.repository(name).url
     try:
         return _Channel(name, url, await catalogue.listed(name))
     except MirrorError as exc:

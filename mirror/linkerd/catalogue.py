@@ -1,17 +1,24 @@
-"""The catalogue: what releases there are, by channel, and the charts of each that are asked for."""
+"""The catalogue: what releases there are, by channel, and the charts of each that are asked for.
+
+What reads charts takes long to load, so it is opened only when it is asked for: an exact release that is in step needs
+none of it.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from mirror.errors import UnknownRelease, UsageError
-from mirror.linkerd.chart import Chart, ChartEntry, ChartIndex, ChartRepository
 from mirror.linkerd.release import Newest, ProjectVersion, Release, Selector, select
-from mirror.linkerd.versions import Versions, VersionsFile
+
+if TYPE_CHECKING:
+    from mirror.linkerd.chart import ChartEntry, ChartIndex, ChartRepository
+    from mirror.linkerd.parts import Chart
+    from mirror.linkerd.versions import Versions, VersionsFile
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,13 +34,16 @@ class Listed:
 
 @dataclass(slots=True)
 class ChartCatalogue:
-    """Channels and their chart repositories; each index is read once."""
+    """Channels and their chart repositories, each opened once; each index is read once."""
 
-    repositories: Mapping[str, ChartRepository]
-    versions_file: VersionsFile
+    channels: Collection[str]
+    open_repository: Callable[[str], ChartRepository]
+    """The chart repository of a channel."""
+    open_versions: Callable[[], VersionsFile]
     charts_wanted: Literal["all"] | tuple[str, ...] = "all"
     exclude: Collection[str] = ()
     min_age: timedelta = timedelta()
+    _repositories: dict[str, ChartRepository] = field(default_factory=dict, init=False)
     _indexes: dict[str, asyncio.Task[ChartIndex]] = field(default_factory=dict, init=False)
     _versions: asyncio.Task[Versions] | None = field(default=None, init=False)
 
@@ -60,7 +70,7 @@ class ChartCatalogue:
         ]
         found = select(newest, known)
         if not found:
-            url = self.repositories[newest.channel].url
+            url = self.repository(newest.channel).url
             raise UnknownRelease(f"{url} has no release of the channel {newest.channel} that may be taken")
         return found
 
@@ -73,7 +83,7 @@ class ChartCatalogue:
             entries = tuple(entry for entry in entries if entry.name in self.charts_wanted)
             if not entries:
                 raise UsageError(f"{release} has none of the charts {', '.join(self.charts_wanted)}: it has {names}")
-        return await self.repositories[release.channel].charts(entries)
+        return await self.repository(release.channel).charts(entries)
 
     async def listed(self, channel: str) -> tuple[Listed, ...]:
         """Every release of *channel*, newest first."""
@@ -95,13 +105,19 @@ class ChartCatalogue:
     async def versions(self) -> Versions:
         """The project's versions, read once."""
         if self._versions is None:
-            self._versions = asyncio.create_task(self.versions_file.read())
+            self._versions = asyncio.create_task(self.open_versions().read())
         return await self._versions
 
-    async def _index(self, channel: str) -> ChartIndex:
-        if channel not in self.repositories:
-            known = " and ".join(sorted(self.repositories))
+    def repository(self, channel: str) -> ChartRepository:
+        """The chart repository of *channel*; raises UsageError if there is no such channel."""
+        if channel not in self.channels:
+            known = " and ".join(sorted(self.channels))
             raise UsageError(f"there is no channel {channel!r}: there is {known}; [channels.{channel}] would add it")
+        if channel not in self._repositories:
+            self._repositories[channel] = self.open_repository(channel)
+        return self._repositories[channel]
+
+    async def _index(self, channel: str) -> ChartIndex:
         if channel not in self._indexes:
-            self._indexes[channel] = asyncio.create_task(self.repositories[channel].index())
+            self._indexes[channel] = asyncio.create_task(self.repository(channel).index())
         return await self._indexes[channel]

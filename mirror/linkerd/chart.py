@@ -29,12 +29,13 @@ import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final, Protocol
+from typing import Any, Final
 from urllib.parse import urljoin, urlsplit
 
 import yaml
 
 from mirror.errors import ChartError, UnknownRelease, UsageError
+from mirror.linkerd.parts import Chart, Fetcher
 from mirror.linkerd.release import Release, nearest
 from mirror.tasks import gather
 
@@ -55,47 +56,6 @@ OWN_CHARTS = (CRDS, *MAIN_CHARTS, "linkerd2-cni", "linkerd-viz", "linkerd-multic
 
 _SafeLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _BaseLoader: Any = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
-
-
-@dataclass(frozen=True, slots=True)
-class Chart:
-    """One chart's archive, held to the index's digest, and what was read from it."""
-
-    name: str
-    version: str
-    app_version: str
-    kube_version: str
-    archive: bytes
-    sha256: str
-    """Of the archive, in hex, as the index has it."""
-    values: Mapping[str, Any]
-    """values.yaml, parsed."""
-    files: Mapping[str, str]
-    """The text of every template, partial and values file by its path below the chart: `templates/web.yaml`,
-    `charts/partials/templates/_proxy.tpl`, `values.yaml`, `values-ha.yaml`."""
-
-    @property
-    def facts(self) -> ChartFacts:
-        """What the record keeps of this chart."""
-        return ChartFacts(
-            name=self.name,
-            version=self.version,
-            app_version=self.app_version,
-            sha256=self.sha256,
-            has_pull_secrets="imagePullSecrets" in self.values,
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class ChartFacts:
-    """What must be known of a chart to write its values without having it."""
-
-    name: str
-    version: str
-    app_version: str
-    sha256: str
-    has_pull_secrets: bool
-    """The chart reads a top-level `imagePullSecrets`."""
 
 
 # --- the index -------------------------------------------------------------------------------------------------------
@@ -528,20 +488,6 @@ def _folder(files: Mapping[str, str], packed: str) -> str:
 
 
 # --- the repository --------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Fetched:
-    """An answer: its body, None where it has not changed, and its ETag."""
-
-    body: bytes | None
-    etag: str = ""
-
-
-class Fetcher(Protocol):
-    """What reads a URL, at most *bound* bytes; with an *etag* only if it has changed. Raises WorldError."""
-
-    async def fetch(self, url: str, *, bound: int, etag: str = "") -> Fetched: ...
 
 
 class ChartRepository:

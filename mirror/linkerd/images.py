@@ -10,10 +10,10 @@ What a partial names counts if the chart has its values, also where no template 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from mirror.errors import BadReference, TemplateError
-from mirror.linkerd.chart import Chart
+from mirror.linkerd.parts import Chart, Control, Image
 from mirror.linkerd.template import ImageLine, Outline, Term, Terms, chosen, live, outline, printed
 from mirror.oci.reference import Reference
 
@@ -21,43 +21,6 @@ FIRST_PARTY = ("cr.l5d.io/linkerd/", "ghcr.io/linkerd/")
 
 # The release's own name: it feeds labels and the version checks of `linkerd check` in every era.
 _RELEASE_PATH = "linkerdVersion"
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Control:
-    """The values paths of one chart that decide one image's reference, each part by its most specific path.
-
-    Paths are dotted (`proxy.image.name`). A path that holds several parts stands for each of them: `controllerImage`
-    holds registry and name, `gateway.pauseImage` all three. None: the template decides that part.
-    """
-
-    chart: str
-    registry: str | None
-    name: str | None
-    tag: str | None
-    unpinnable: str = ""
-    """Why the tag path cannot bear `TAG@sha256:…`, in words; empty if it can."""
-
-
-@dataclass(frozen=True, slots=True)
-class Image:
-    """One image of a release."""
-
-    reference: str
-    """As the chart writes it: `cr.l5d.io/linkerd/proxy:edge-26.8.3`, `prom/prometheus:v2.55.1`."""
-    charts: tuple[str, ...]
-    controls: tuple[Control, ...]
-    """Empty for what is hard-coded alone."""
-    is_hardcoded: bool
-    """A template names it where no value reaches (it may have controls elsewhere)."""
-    is_first_party: bool
-    """Linkerd's own (`cr.l5d.io/linkerd/…`, `ghcr.io/linkerd/…`)."""
-    is_optional: bool
-    """Not in the chart's default render: behind an option, or injected at run time."""
-    notes: tuple[str, ...] = ()
-    """What an operator should know, in whole sentences: per-entry images reached by their defaults, …"""
-    paths: tuple[str, ...] = ()
-    """Every values path that takes effect, fallbacks and those of single entries included: `CHART: PATH`."""
 
 
 def release_images(charts: Iterable[Chart]) -> tuple[Image, ...]:

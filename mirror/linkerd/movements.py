@@ -8,10 +8,14 @@ Neither says what is right, so both are said and nothing is decided.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from mirror.errors import UnknownRelease
-from mirror.linkerd.chart import ChartFacts, ChartIndex
+from mirror.linkerd.parts import ChartFacts
 from mirror.linkerd.release import Release
+
+if TYPE_CHECKING:
+    from mirror.linkerd.chart import ChartIndex
 
 
 def went_back(index: ChartIndex, channel: str, recorded: Iterable[Release]) -> str:

@@ -24,11 +24,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-import yaml
-
 from mirror.errors import ChartError
-from mirror.linkerd.chart import ChartFacts
-from mirror.linkerd.images import Control, Image
+from mirror.linkerd.parts import ChartFacts, Control, Image
 from mirror.linkerd.release import Release
 from mirror.oci.content import Digest
 from mirror.oci.reference import Reference
@@ -317,7 +314,14 @@ def _key(text: str) -> str:
 
 
 def _quoted(text: str) -> str:
-    return str(yaml.safe_dump(text, default_style='"', width=2**31 - 1)).removesuffix("\n")
+    """*text* in double quotes (YAML 1.2, 5.7, escaped characters). PyYAML would do it too, but takes long to load."""
+    return '"{}"'.format("".join(map(_escaped, text)))
+
+
+def _escaped(mark: str) -> str:
+    if mark in '"\\':
+        return f"\\{mark}"
+    return mark if " " <= mark <= "~" else f"\\U{ord(mark):08X}"
 
 
 def _comment(text: str) -> str:

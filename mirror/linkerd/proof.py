@@ -15,35 +15,28 @@ What is held to the mirror: every `image` in any document, what the injector wou
 and every other string, for the names of upstream's hosts and repositories. Labels are held to Kubernetes' rule, for a
 digest does not fit into one (https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/#syntax).
 
-Helm runs in a temporary directory, with nothing of the environment but PATH, a deadline and a bound on its output.
+Helm runs in a temporary directory, as mirror.linkerd.helm has it run.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
 import re
-import shutil
-import signal
 import tempfile
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import yaml
 
 from mirror.errors import HelmError, SettingsError
-from mirror.linkerd.chart import Chart
-from mirror.linkerd.images import Image
+from mirror.linkerd.helm import SAID_MAX, SHOWN_MAX, Refusal, run_helm, shown
 from mirror.linkerd.overrides import Located, Pin, hardcoded, nested, references
+from mirror.linkerd.parts import Chart, Image
 
-DEADLINE_S = 60.0
-OUTPUT_MAX = 64 * 1024 * 1024
 RENDERS_AT_ONCE = 2
-_END_S = 5.0  # a killed process is gone at once, unless a child of it has left its group
-
 HA_VALUES = "values-ha.yaml"
 
 # charts/linkerd-control-plane/templates/identity.yaml: `required "Please provide the identity issuer certificate"`, …
@@ -62,11 +55,6 @@ _COMPANIONS: Mapping[tuple[str, bool], tuple[str, object]] = {
 _INJECTED = ("proxy", "proxyInit", "debugContainer")
 # Linkerd's chart kubeVersions have lower bounds only; Helm's own default differs from one Helm to the next.
 _KUBE_VERSION = (1, 35)
-
-_STDERR_MAX = 8 * 1024
-_SAID_LINES = 6
-_SAID_MAX = 1500
-_SHOWN_MAX = 200
 
 _ACTION = re.compile(r"\{\{-?\s*(/\*.*?\*/|.*?)\s*-?\}\}", re.DOTALL)
 _IMAGE_LINE = re.compile(r"^[ \t]*(?:- )?image:", re.MULTILINE)
@@ -97,11 +85,6 @@ class ChartProof:
     @property
     def is_proven(self) -> bool:
         return not self.problems
-
-
-def find_helm() -> str | None:
-    """The path of the Helm on PATH, if there is one."""
-    return shutil.which("helm")
 
 
 async def prove(
@@ -173,7 +156,7 @@ class _Bench:
         try:
             return await self.output(render.files)
         except HelmError as exc:
-            if isinstance(exc, _Refusal) and await self.refuses(render.without_ours):
+            if isinstance(exc, Refusal) and await self.refuses(render.without_ours):
                 return None
             return _Output(problems=[str(exc)])
 
@@ -192,7 +175,7 @@ class _Bench:
         if missing and len(refusals) == len(stage.marked):
             return [f"with marks in place of our values, which would show what the chart reads: {refusals[0]}"]
         return [
-            f"the chart does not read {_shown(path)}: what is written there changes no image"
+            f"the chart does not read {shown(path)}: what is written there changes no image"
             for path in sorted(missing.values())
         ]
 
@@ -208,7 +191,7 @@ class _Bench:
                 try:
                     if files:
                         await self.template(files)
-                except _Refusal:
+                except Refusal:
                     return True
         return False
 
@@ -219,113 +202,10 @@ class _Bench:
         return await self.run(*arguments, *(part for file in files for part in ("--values", file)))
 
     async def helm_version(self) -> str:
-        return _shown((await self.run("version", "--template", "{{.Version}}")).decode(errors="replace").strip(), 60)
+        return shown((await self.run("version", "--template", "{{.Version}}")).decode(errors="replace").strip(), 60)
 
     async def run(self, *arguments: str) -> bytes:
         return await run_helm(self.helm, *arguments, directory=self.directory)
-
-
-class _Refusal(HelmError):
-    """Helm's own verdict, in time and by itself."""
-
-
-async def run_helm(
-    helm: str, *arguments: str, directory: Path, deadline_s: float = DEADLINE_S, output_max: int = OUTPUT_MAX
-) -> bytes:
-    """What Helm prints, run in *directory*; no process of it is left behind, also when this is cancelled.
-
-    Raises HelmError with Helm's own last words if it fails, and when a bound is met.
-    """
-    process = await _started(helm, arguments, directory)
-    is_over = False
-    try:
-        async with asyncio.timeout(deadline_s), asyncio.TaskGroup() as tasks:
-            reading = tasks.create_task(_read(cast(asyncio.StreamReader, process.stdout), output_max, process.pid))
-            listening = tasks.create_task(_tail(cast(asyncio.StreamReader, process.stderr)))
-            tasks.create_task(process.wait())
-        is_over = True
-    except TimeoutError as exc:
-        raise HelmError(f"Helm did not end within {deadline_s:g} s and was stopped") from exc
-    finally:
-        if not is_over:
-            await _end(process)
-    output = reading.result()
-    if len(output) > output_max:
-        raise HelmError(f"Helm printed more than {output_max} bytes and was stopped")
-    if process.returncode:
-        kind = _Refusal if process.returncode > 0 else HelmError  # a signal says nothing of the chart
-        raise kind(f"Helm failed: {_said(listening.result())}")
-    return output
-
-
-async def _started(helm: str, arguments: Sequence[str], directory: Path) -> asyncio.subprocess.Process:
-    """Helm, the first of a process group of its own; raises HelmError if it cannot be started."""
-    starting = asyncio.ensure_future(
-        asyncio.create_subprocess_exec(
-            helm,
-            *arguments,
-            cwd=directory,
-            env=_environment(directory),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            start_new_session=True,
-        )
-    )
-    try:
-        # asyncio, when cancelled here, kills the process and not its group
-        return await asyncio.shield(starting)
-    except asyncio.CancelledError:
-        with suppress(OSError):
-            await _end(await starting)
-        raise
-    except OSError as exc:
-        raise HelmError(f"Helm cannot be started as {helm}: {exc.strerror}") from exc
-
-
-def _environment(directory: Path) -> dict[str, str]:
-    """Nothing of ours but PATH, so that no plugin, repository or cluster has a say."""
-    home = str(directory / "home")
-    homes = dict.fromkeys(("HOME", "HELM_CACHE_HOME", "HELM_CONFIG_HOME", "HELM_DATA_HOME"), home)
-    return homes | {"TMPDIR": str(directory), "PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C"}
-
-
-async def _read(stream: asyncio.StreamReader, bound: int, group: int) -> bytes:
-    """All of *stream*, or somewhat more than *bound* of it, the process *group* then being killed."""
-    data = bytearray()
-    while chunk := await stream.read(65536):
-        if len(data) > bound:  # read on to the end: asyncio does not see a process end whose pipes are not empty
-            continue
-        data += chunk
-        if len(data) > bound:
-            _kill(group)
-    return bytes(data)
-
-
-async def _tail(stream: asyncio.StreamReader) -> bytes:
-    data = b""
-    while chunk := await stream.read(65536):
-        data = (data + chunk)[-_STDERR_MAX:]
-    return data
-
-
-async def _end(process: asyncio.subprocess.Process) -> None:
-    """Kills *process* with all that it started, and empties its pipes, so that asyncio sees it end."""
-    _kill(process.pid)
-    with suppress(TimeoutError):
-        async with asyncio.timeout(_END_S):
-            await process.communicate()
-
-
-def _kill(group: int) -> None:
-    with suppress(ProcessLookupError):
-        os.killpg(group, signal.SIGKILL)
-
-
-def _said(stderr: bytes) -> str:
-    lines = [line.strip() for line in stderr.decode(errors="replace").splitlines()]
-    told = [line for line in lines if line and not line.startswith("Use --debug flag")]
-    return _shown(" / ".join(told[-_SAID_LINES:]) or "without a word", _SAID_MAX)
 
 
 def _kube_version(constraint: str) -> str:
@@ -352,13 +232,7 @@ def _documents(output: bytes) -> list[Any]:
     try:
         return list(yaml.load_all(output, _Loader))
     except (yaml.YAMLError, RecursionError, ValueError) as exc:
-        raise HelmError(f"what Helm rendered is not YAML: {_shown(str(exc), _SAID_MAX)}") from exc
-
-
-def _shown(text: str, bound: int = _SHOWN_MAX) -> str:
-    """*text* as one bounded line that a terminal can take."""
-    line = re.sub(r"[^\x20-\x7e]+", " ", text)
-    return line if len(line) <= bound else f"{line[: bound - 1]}…"
+        raise HelmError(f"what Helm rendered is not YAML: {shown(str(exc), SAID_MAX)}") from exc
 
 
 # What is rendered
@@ -430,7 +304,7 @@ def _loaded(text: str) -> Any:
     try:
         return yaml.load(text, _Loader)  # noqa: S506  # a subclass of the safe loader
     except (yaml.YAMLError, RecursionError, ValueError) as exc:
-        raise HelmError(f"not YAML: {_shown(str(exc), _SAID_MAX)}") from exc
+        raise HelmError(f"not YAML: {shown(str(exc), SAID_MAX)}") from exc
 
 
 def _read_values(path: Path, chart: Chart) -> bytes:
@@ -585,13 +459,13 @@ class _Expected:
         """Why *image* must not be in the output, or None if it may."""
         if image in self.mirrored or image in self.fixed:
             return None
-        shown, repository = _shown(str(image)), _repository(str(image))
+        name, repository = shown(str(image)), _repository(str(image))
         if repository in map(_repository, self.mirrored.values()):
-            return f"the image {shown} is still upstream's: no override reaches it"
+            return f"the image {name} is still upstream's: no override reaches it"
         wanted = sorted(reference for reference in self.mirrored if _repository(reference) == repository)
         if wanted:
-            return f"the image {shown} is not at what was recorded, {' or '.join(wanted)}"
-        return f"the image {shown} is not one that the overrides put there: it is not in the mirror's record"
+            return f"the image {name} is not at what was recorded, {' or '.join(wanted)}"
+        return f"the image {name} is not one that the overrides put there: it is not in the mirror's record"
 
 
 def _repository(reference: str) -> str:
@@ -623,7 +497,7 @@ def _examined(documents: Sequence[Any], expected: _Expected, chart: Chart) -> _O
             continue
         metadata = document.get("metadata")
         name = metadata.get("name") if isinstance(metadata, Mapping) else ""
-        where = _shown(f"{document.get('kind')}/{name}", 120)
+        where = shown(f"{document.get('kind')}/{name}", 120)
         for keys, value in _scalars(document):
             for problem in _scalar_problems(keys, value, expected, output):
                 output.problems.append(f"{where}: {problem}")
@@ -662,10 +536,10 @@ def _scalar_problems(keys: tuple[str, ...], value: Any, expected: _Expected, out
     elif "imagePullSecrets" in keys:
         output.marks.update(_MARK.findall(text))
     if len(keys) > 1 and keys[-2] in _LABELS and not _is_label(value):
-        yield f"the label {_shown(keys[-1], 80)} would be {_shown(str(value))}, which Kubernetes refuses"
+        yield f"the label {shown(keys[-1], 80)} would be {shown(str(value))}, which Kubernetes refuses"
     if text not in expected.fixed and (left := expected.upstream.search(expected.ours.sub("", text))):
-        around = text if len(text) <= _SHOWN_MAX else left[0]
-        yield f"{_shown(keys[-1] or keys[-2], 80)} still names upstream: {_shown(around)}"
+        around = text if len(text) <= SHOWN_MAX else left[0]
+        yield f"{shown(keys[-1] or keys[-2], 80)} still names upstream: {shown(around)}"
 
 
 def _is_label(value: object) -> bool:

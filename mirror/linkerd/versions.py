@@ -20,7 +20,8 @@ from typing import Any
 import structlog
 
 from mirror.errors import ChartError, MirrorError, UnknownRelease, UsageError
-from mirror.linkerd.chart import Fetcher, plain_yaml
+from mirror.linkerd.chart import plain_yaml
+from mirror.linkerd.parts import Fetcher
 from mirror.linkerd.release import ProjectVersion, Release
 
 CHANNEL = "edge"

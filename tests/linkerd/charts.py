@@ -17,8 +17,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from mirror.linkerd.chart import Chart, read_archive
-from mirror.linkerd.images import Image
+from mirror.linkerd.chart import read_archive
+from mirror.linkerd.parts import Chart, Image
 
 DATA = Path(__file__).parent / "data"
 

@@ -20,7 +20,8 @@ from hypothesis import strategies as st
 
 from mirror.errors import ChartError, MirrorError, UnknownRelease
 from mirror.linkerd import chart as module
-from mirror.linkerd.chart import Chart, ChartEntry, ChartIndex, ChartRepository, Fetched, read_archive
+from mirror.linkerd.chart import ChartEntry, ChartIndex, ChartRepository, read_archive
+from mirror.linkerd.parts import Chart, Fetched
 from mirror.linkerd.release import Release
 from tests.linkerd.charts import archive, chart_files, charts_of, index, packed, repository
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from mirror.errors import TemplateError
-from mirror.linkerd.images import Control, Image, chart_images, release_images
+from mirror.linkerd.images import chart_images, release_images
+from mirror.linkerd.parts import Control, Image
 from tests.linkerd.charts import chart, charts_of, deployment, expected_image, found_image, releases, rendered
 
 PARTIAL = "charts/partials/templates/_debug.tpl"

@@ -12,9 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mirror.errors import ChartError
-from mirror.linkerd.chart import ChartFacts
-from mirror.linkerd.images import Control, Image
 from mirror.linkerd.overrides import Heading, Located, Pin, hardcoded, nested, references, remedy, values_file
+from mirror.linkerd.parts import ChartFacts, Control, Image
 from mirror.linkerd.release import Release
 from mirror.oci.content import Digest
 

@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 
 from mirror.errors import ChartError, MirrorError, UnknownRelease, Unreachable
 from mirror.linkerd import versions
-from mirror.linkerd.chart import Fetched
+from mirror.linkerd.parts import Fetched
 from mirror.linkerd.release import ProjectVersion, Release
 from mirror.linkerd.versions import COPIED, COPY, Versions, VersionsFile, parse
 

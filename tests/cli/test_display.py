@@ -1,0 +1,55 @@
+"""The display: counts from many threads, drawn now and then."""
+
+from __future__ import annotations
+
+import io
+from concurrent.futures import ThreadPoolExecutor
+
+from rich.console import Console
+
+from mirror.cli.display import Display
+
+PROXY, WEB = "ghcr.io/linkerd/proxy:edge-26.1.1", "ghcr.io/linkerd/web:edge-26.1.1"
+
+
+def test_counts_from_many_threads() -> None:
+    """Nothing is lost, and each finished image leaves one line."""
+    out = io.StringIO()
+    console = Console(file=out, force_terminal=True, width=120, color_system=None)
+    with Display(console) as progress:
+        for reference in (PROXY, WEB):
+            progress.image_started(reference, 50_000_000)
+        with ThreadPoolExecutor(8) as pool:
+            for _ in range(1000):
+                pool.submit(progress.advanced, PROXY, 31_400)
+        (_, proxy, _), (_, web, _), (_, done, size) = progress.counted()
+        progress.image_finished(PROXY, "copied")
+        progress.image_finished(WEB, "failed")
+        (_, left, awaited), *more = progress.counted()
+
+    assert (31_400_000, 0, 31_400_000, 100_000_000) == (proxy, web, done, size)
+    assert (31_400_000, 31_400_000, []) == (left, awaited, more)
+    assert f"  copied  {PROXY}  31.4 MB" in out.getvalue()
+    assert f"  failed  {WEB}  0 B" in out.getvalue()
+
+
+def test_the_display_names_each_image_and_the_total() -> None:
+    """One line an image with bytes and rate, one for the whole."""
+    out = io.StringIO()
+    with Display(Console(file=out, force_terminal=True, width=120, color_system=None)) as progress:
+        progress.image_started(PROXY, 2_000_000)
+        progress.image_started(WEB, 0)
+        progress.advanced(PROXY, 500_000)
+
+    assert "linkerd/proxy:edge-26.1.1" in out.getvalue()
+    assert "0.5/2.0 MB" in out.getvalue()
+    assert "0 of 2 images" in out.getvalue()
+
+
+def test_what_was_not_started_is_ignored() -> None:
+    """A late call of a thread does no harm."""
+    with Display(Console(file=io.StringIO())) as display:
+        display.advanced(PROXY, 1)
+        display.image_finished(PROXY, "failed")
+
+    assert [0] == [done for _, done, _ in display.counted()]

@@ -1,0 +1,65 @@
+"""The start of a command: what is not needed is not loaded. A time would depend on the machine; a list does not."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Desk
+from tests.servers.upstream import RELEASE
+
+_PROJECT = Path(__file__).parents[2]
+_TELL = """
+import json, sys
+from mirror.cli.main import run
+code = run(sys.argv[1:])
+print(json.dumps(sorted(sys.modules)))
+sys.exit(code)
+"""
+_CHARTS = ("yaml", "tarfile", "mirror.linkerd.chart", "mirror.linkerd.images", "mirror.linkerd.template")
+_PROOF = ("mirror.linkerd.proof", "mirror.linkerd.versions")
+
+
+def loaded(desk: Desk, *arguments: str) -> set[str]:
+    """The modules that are loaded at the end of a run in a process of its own."""
+    done = subprocess.run(
+        [sys.executable, "-c", _TELL, *arguments],
+        cwd=desk.directory,
+        env={"PYTHONPATH": str(_PROJECT), "HOME": str(desk.directory), "PATH": str(desk.directory / "bin")},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return set(json.loads(done.stdout.splitlines()[-1]))
+
+
+@pytest.mark.parametrize("command", ["sync", "plan"])
+def test_a_release_in_step(desk: Desk, command: str) -> None:
+    """What reads charts and what draws stays on disk, httpx with it; sync writes the values from the record."""
+    to = ("--to", "oci:mirror")
+    assert 0 == desk.run("sync", RELEASE, *to).code
+    desk.upstream.forget_requests()
+
+    modules = loaded(desk, command, RELEASE, *to)
+
+    assert [] == desk.upstream.charts.requests
+    assert set() == modules & {*_CHARTS, *_PROOF, "httpx", "mirror.cli.display"}
+
+
+def test_what_needs_only_the_configuration(desk: Desk) -> None:
+    """No network, no event of ours that rich would show."""
+    modules = loaded(desk, "config", "check")
+
+    assert set() == modules & {"httpx", "rich", "mirror.app", *_CHARTS, *_PROOF}
+
+
+def test_structlog_does_without_rich_and_we_do_not() -> None:
+    """It is kept from structlog alone: a table has it."""
+    code = "import sys, mirror.logs; print('rich' in sys.modules); from rich.table import Table; print(Table.__name__)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=_PROJECT, capture_output=True, text=True, check=True)
+
+    assert "False\nTable\n" == done.stdout
