@@ -49,10 +49,12 @@ from mirror.plan import (
 )
 from mirror.record import Record, RecordedImage
 from mirror.report import PlannedImage, PlanReport
-from mirror.tasks import gather
+from mirror.tasks import gather, gather_some
 
 if TYPE_CHECKING:
     from mirror.linkerd.chart import ChartIndex
+
+_RELEASES_AT_ONCE = 16  # each asks for a dozen images; more in flight would be memory, and no faster
 
 log = structlog.get_logger()
 
@@ -168,7 +170,9 @@ class Surveyor:
         releases = await self.catalogue.select(selectors)
         channels = list(dict.fromkeys(each.channel for each in selectors if isinstance(each, Newest)))
         backs = await gather(*(self._went_back(mirror, channels) for mirror in self.mirrors))
-        plans = await gather(*(self._plan_release(release, refresh=refresh) for release in releases))
+        plans = await gather_some(
+            (self._plan_release(release, refresh=refresh) for release in releases), at_once=_RELEASES_AT_ONCE
+        )
         plans = [list(map(_telling, several, backs)) for several in plans]
         by_mirror = zip(*plans, strict=True)
         refused = {mirror.name: self._clashes(of) for mirror, of in zip(self.mirrors, by_mirror, strict=False)}

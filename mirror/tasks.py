@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from concurrent.futures import Executor
 from typing import Protocol, TypeVar
 
@@ -27,6 +27,19 @@ async def gather(*work: Coroutine[None, None, T]) -> list[T]:
     except BaseExceptionGroup as failures:
         raise _first(failures) from None
     return [task.result() for task in tasks]
+
+
+async def gather_some(work: Iterable[Coroutine[None, None, T]], *, at_once: int) -> list[T]:
+    """As gather, but no more than *at_once* are begun: of a lazy *work* the others do not exist yet."""
+    results = dict[int, T]()
+    numbered = enumerate(work)
+
+    async def take_turns() -> None:
+        for number, one in numbered:
+            results[number] = await one
+
+    await gather(*(take_turns() for _ in range(at_once)))
+    return [results[number] for number in sorted(results)]
 
 
 def _first(failure: BaseException) -> BaseException:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import click
@@ -50,6 +51,9 @@ async def _plan(context: Context, releases: tuple[str, ...], to: str, *, refresh
 
 
 def _print(report: PlanReport) -> None:
+    from mirror.plan import Keep
+
+    actions = Counter(type(image.action).__name__.lower() for image in report.images)
     rows = [
         (
             type(image.action).__name__.lower(),
@@ -59,18 +63,17 @@ def _print(report: PlanReport) -> None:
             image.reason,
         )
         for image in report.images
+        if image.reason or not isinstance(image.action, Keep)
     ]
     if rows:
         output.print_table(["ACTION", "TARGET", "DIGEST", output.Column("BYTES", is_right=True), "REASON"], rows)
     for line in (*report.notes, *report.problems):
         output.print_line(line)
     counts = ", ".join(
-        f"{sum(row[0] == action for row in rows)} to {action}"
-        for action in ("copy", "adopt", "refuse", "fail")
-        if any(row[0] == action for row in rows)
+        f"{actions[action]} to {action}" for action in ("copy", "adopt", "refuse", "fail") if actions[action]
     )
-    kept = sum(row[0] == "keep" for row in rows)
-    if not rows and report.problems:
+    kept = actions["keep"]
+    if not report.images and report.problems:
         return
     send = f"; {output.human_size(report.size)} to send" if report.size else ""
     output.print_line(f"{counts}, {kept} in step{send}" if counts else f"in step: {kept} images")

@@ -29,6 +29,7 @@ import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from typing import Any, Final
 from urllib.parse import urljoin, urlsplit
 
@@ -77,7 +78,7 @@ class ChartEntry:
         return f"{self.name} {self.version}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # no slots: what is derived from the entries is kept
 class ChartIndex:
     """A chart repository's index: its entries by chart."""
 
@@ -102,14 +103,28 @@ class ChartIndex:
         entry = self._main.get(release)
         return entry.created if entry else None
 
-    @property
-    def _main(self) -> dict[Release, ChartEntry]:
+    @cached_property
+    def _main(self) -> Mapping[Release, ChartEntry]:
         """The chart that says what a release is, by release."""
-        return self._by_release(MAIN_CHARTS[1]) | self._by_release(MAIN_CHARTS[0])
+        return {**self._published[MAIN_CHARTS[1]], **self._published[MAIN_CHARTS[0]]}
 
-    def _by_release(self, name: str) -> dict[Release, ChartEntry]:
-        entries = [(release, entry) for entry in self.entries.get(name, ()) if (release := _release(entry))]
-        return dict(reversed(entries))  # of two for one release the first, which is the newest
+    @cached_property
+    def _published(self) -> Mapping[str, Mapping[Release, ChartEntry]]:
+        """By chart and release, the entry; of two for one release the first, which is the newest."""
+        return {
+            name: {release: entry for entry in reversed(self.entries.get(name, ())) if (release := _release(entry))}
+            for name in OWN_CHARTS
+        }
+
+    @cached_property
+    def _published_crds(self) -> Mapping[Release, ChartEntry]:
+        """The CRDs that were published with a release."""
+        dated = self._dated_crds
+        return {each: entry for each, chart in self._main.items() if (entry := _published_with(chart, dated))}
+
+    @cached_property
+    def _dated_crds(self) -> Sequence[ChartEntry]:
+        return [entry for entry in self.entries.get(CRDS, ()) if entry.created and not _is_calver(entry)]
 
     def charts_of(self, release: Release) -> tuple[ChartEntry, ...]:
         """Linkerd's own charts of *release*, each at its version; raises UnknownRelease with the nearest ones."""
@@ -119,28 +134,27 @@ class ChartIndex:
             raise UnknownRelease(
                 f"the chart repository has no {release}" + (f": the nearest it has are {near}" if near else "")
             )
-        found = (self._chart_of(release, name, main) for name in OWN_CHARTS)
+        found = (self._chart_of(release, name) for name in OWN_CHARTS)
         return tuple(entry for entry in found if entry is not None)
 
-    def _chart_of(self, release: Release, name: str, main: Mapping[Release, ChartEntry]) -> ChartEntry | None:
+    def _chart_of(self, release: Release, name: str) -> ChartEntry | None:
         """The version of chart *name* that goes with *release*."""
-        control = main[release]
+        control = self._main[release]
         if name in MAIN_CHARTS:
             return control if name == control.name else None
         is_split = control.name == MAIN_CHARTS[0]
         if name == CRDS:
-            return self._crds(release, main) if is_split else None
-        published = self._by_release(name)
+            return self._crds(release) if is_split else None
+        published = self._published[name]
         return published.get(release) or (_next(release, published) if is_split else None)
 
-    def _crds(self, release: Release, main: Mapping[Release, ChartEntry]) -> ChartEntry | None:
+    def _crds(self, release: Release) -> ChartEntry | None:
         """The CRDs that go with *release*: they have no appVersion, and are known by when they were published."""
-        control, entries = main[release], self.entries.get(CRDS, ())
+        control, entries = self._main[release], self.entries.get(CRDS, ())
         if same := [entry for entry in entries if entry.version == control.version and _is_calver(entry)]:
             return same[0]
-        dated = [entry for entry in entries if entry.created and not _is_calver(entry)]
-        published = {each: entry for each, chart in main.items() if (entry := _published_with(chart, dated))}
-        there = [entry for entry in dated if _created(entry) <= _created(control) + _DAY]
+        published = self._published_crds
+        there = [entry for entry in self._dated_crds if _created(entry) <= _created(control) + _DAY]
         return published.get(release) or _next(release, published) or max(there, key=_created, default=None)
 
 
