@@ -17,6 +17,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
+from pathlib import Path
 from urllib.parse import SplitResult, urljoin, urlsplit
 
 import certifi
@@ -62,7 +63,7 @@ class NoConnectionInTime(TimeoutError):
 def tls_context(ca_file: str) -> ssl.SSLContext:
     """What certificates are held to: certifi's, or SSL_CERT_FILE's and SSL_CERT_DIR's, and *ca_file*'s beside them."""
     context = ssl.create_default_context()
-    if not context.cert_store_stats()["x509_ca"]:
+    if not context.cert_store_stats()["x509_ca"] and not _has_authorities(ssl.get_default_verify_paths().capath):
         context.load_verify_locations(certifi.where())
     if ca_file:
         try:
@@ -70,6 +71,11 @@ def tls_context(ca_file: str) -> ssl.SSLContext:
         except (OSError, ssl.SSLError) as exc:
             raise SettingsError(f"ca_file {ca_file!r} cannot be read as PEM certificates: {exc}") from exc
     return context
+
+
+def _has_authorities(directory: str | None) -> bool:
+    """Whether OpenSSL finds certificates in *directory* when it needs them: by the hash of a name (x509(1), -hash)."""
+    return bool(directory) and next(Path(str(directory)).glob("[0-9a-f]*.0"), None) is not None
 
 
 def requested_wait(headers: Mapping[str, str], body: bytes, *, now: datetime) -> float | None:
