@@ -118,14 +118,6 @@ def _buffers() -> tuple[memoryview, memoryview]:
     return pair
 
 
-def hashed(body: Body, promise: Descriptor, *, where: str, on_chunk: Callable[[memoryview], None]) -> None:
-    """Reads *body* to its end and closes it; see Reading."""
-    try:
-        Reading(promise, where=where, on_chunk=on_chunk).go_on(body)
-    finally:
-        body.close()
-
-
 class Relay:
     """A blob on its way into *upload*.
 

@@ -20,6 +20,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field
 from graphlib import TopologicalSorter
 from typing import Generic, TypeVar
@@ -27,7 +28,7 @@ from typing import Generic, TypeVar
 import structlog
 
 from mirror.errors import ContentError, ManifestError, MirrorError, NotFound, RegistryError, Unreachable
-from mirror.oci.blob import Upload, hashed
+from mirror.oci.blob import Reading, Upload
 from mirror.oci.content import Descriptor, Digest
 from mirror.oci.manifest import Manifest
 from mirror.oci.storage import Destination, Source
@@ -126,13 +127,6 @@ class Once(Generic[K]):
                         self.forget(key)
                     task.cancel()
                     await asyncio.wait([task])
-
-
-async def _started(destination: Destination, blob: Descriptor) -> Upload:
-    upload = await destination.start_upload(blob)
-    if upload is None:
-        raise RegistryError(f"{destination.name}@{blob.digest}: the registry answered an upload as if it were a mount")
-    return upload
 
 
 @dataclass(slots=True)
@@ -286,16 +280,22 @@ class Copier:
 
 async def read_blob(source: Source, blob: Descriptor, threads: ThreadPoolExecutor) -> None:
     """Reads *blob* to its end and holds it to its promise; raises ContentError, NotFound, Unreachable."""
-    body = await source.open_blob(blob)
-    async with source.gate:
-        await in_thread(threads, lambda: hashed(body, blob, where=source.name, on_chunk=lambda _chunk: None), body)
+    await _read(source, blob, threads, lambda _chunk: None)
 
 
 async def read_small(source: Source, blob: Descriptor, *, bound: int) -> bytes:
     """The bytes of *blob*, verified; raises ContentError for one that is larger than *bound* or not as promised."""
     if blob.size > bound:
         raise ContentError(f"{source.name}: blob {blob.digest} of {blob.size} bytes is larger than {bound}, refused")
-    body, data = await source.open_blob(blob), bytearray()
-    async with source.gate:
-        await in_thread(None, lambda: hashed(body, blob, where=source.name, on_chunk=data.extend), body)
+    data = bytearray()
+    await _read(source, blob, None, data.extend)
     return bytes(data)
+
+
+async def _read(
+    source: Source, blob: Descriptor, threads: ThreadPoolExecutor | None, on_chunk: Callable[[memoryview], None]
+) -> None:
+    with closing(await source.open_blob(blob)) as body:
+        reading = Reading(blob, where=source.name, on_chunk=on_chunk)
+        async with source.gate:
+            await in_thread(threads, lambda: reading.go_on(body), body)

@@ -16,7 +16,7 @@ from mirror.http.answer import REDIRECTS_MAX, Answer
 from mirror.http.connections import Connections
 from mirror.http.proxies import Proxies
 from mirror.http.stream import HttpBody, HttpUpload
-from mirror.oci.blob import BUFFER_SIZE, hashed
+from mirror.oci.blob import BUFFER_SIZE, Reading
 from mirror.oci.content import Descriptor
 from tests.content import blob
 from tests.http.talking import talking
@@ -74,7 +74,7 @@ def _body(connections: Connections, fake: FakeRegistry, **headers: str) -> HttpB
 def _read(body: HttpBody, promise: Descriptor = _BLOB) -> bytes:
     data = bytearray()
     try:
-        hashed(body, promise, where="here", on_chunk=data.extend)
+        Reading(promise, where="here", on_chunk=data.extend).go_on(body)
     finally:
         body.close()
     return bytes(data)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mirror.errors import ContentError, Unreachable
-from mirror.oci.blob import BUFFER_SIZE, Relay, hashed
+from mirror.oci.blob import BUFFER_SIZE, Reading, Relay
 from mirror.oci.content import Descriptor, Digest
 from tests.content import blob, relay
 
@@ -113,7 +113,7 @@ def test_too_many_bytes_are_not_read_to_their_end() -> None:
     body = Pieces(b"12", b"34", *[b"more"] * 1000)
 
     with pytest.raises(ContentError, match="longer than the 3 bytes promised"):
-        hashed(body, Descriptor("a/b", Digest.of(b"123"), 3), where="here", on_chunk=lambda _: None)
+        Reading(Descriptor("a/b", Digest.of(b"123"), 3), where="here", on_chunk=lambda _: None).go_on(body)
 
     assert body.readinto(memoryview(bytearray(10)))
 
@@ -121,7 +121,7 @@ def test_too_many_bytes_are_not_read_to_their_end() -> None:
 def test_too_few_bytes() -> None:
     """Both lengths are said."""
     with pytest.raises(ContentError, match="has 2 bytes, 3 were promised"):
-        hashed(Pieces(b"12"), blob(b"123"), where="here", on_chunk=lambda _: None)
+        Reading(blob(b"123"), where="here", on_chunk=lambda _: None).go_on(Pieces(b"12"))
 
 
 def test_a_body_that_breaks() -> None:
