@@ -40,8 +40,9 @@ bench-tools:  ## what `make bench` needs: Debian's packages, as root, and the ot
 	apt-get install -y --no-install-recommends docker-registry gcc iproute2 libc6-dev openssl skopeo
 	for peer in $(PEERS); do GOBIN=$(CURDIR)/.cache/bench/bin go install $$peer || exit 1; done
 
+scale: COUNT = 1000
 scale: .venv/dev.stamp  ## planning and a sync in step over COUNT small releases, to docs/performance.md
-	$(BIN)/python -m tests.bench.scale --write $(if $(filter command line,$(origin COUNT)),--count $(COUNT))
+	$(BIN)/python -m tests.bench.scale --write --count $(COUNT)
 
 lock: .cache/uv/bin/uv  ## after a change of dependencies; LOCK_FLAGS=--upgrade for what is newest
 	$(COMPILE) pyproject.toml --output-file requirements.lock

@@ -11,7 +11,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -36,33 +36,27 @@ def measured(work: Path, release: str, environ: Mapping[str, str]) -> InStep:
     config = work / "mirror.toml"
     options = ["--config", str(config), "--log-level", "debug", "--log-format", "json"]
     begin = time.time()
-    command = subprocess.run(
-        [*MIRROR, *options, "sync", release, "--to", "bench"],
-        env=environ,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    command = _done([*MIRROR, *options, "sync", release, "--to", "bench"], environ)
     end = time.time()
-    service = subprocess.run(
-        [sys.executable, "-m", "tests.bench.in_step", str(config), release],
-        env=environ,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    service = _done([sys.executable, "-m", "tests.bench.in_step", str(config), release], environ)
     return InStep(round(end - begin, 3), round(end - _first_request(command.stderr), 3), float(service.stdout))
 
 
-def _first_request(text: str) -> float:
-    """When the first request of a log was sent: it is told when it is answered, with the seconds that took."""
-    events = map(json.loads, filter(lambda line: line.startswith("{"), text.splitlines()))
-    sent = (
+def _done(command: Sequence[str], environ: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"{' '.join(command)} ended with {done.returncode}: {done.stderr[-2000:]}")
+    return done
+
+
+def _first_request(log: str) -> float:
+    """When the first request was sent: each is told of when it is answered, with the seconds that took."""
+    events = [json.loads(line) for line in log.splitlines() if line.startswith("{")]
+    return min(
         datetime.fromisoformat(event["timestamp"]).timestamp() - event["seconds"]
         for event in events
-        if event["event"] == "http.answered"
+        if event["event"].startswith("http.") and "seconds" in event
     )
-    return min(sent)
 
 
 async def _second_run(config: Path, release: str) -> float:

@@ -60,9 +60,14 @@ def run(
     deadline.start()
     memory = _PeakMemory(process.pid)
     memory.start()
-    _, status, used = os.wait4(process.pid, 0)
-    wall = time.perf_counter() - began
-    deadline.cancel()
+    try:
+        _, status, used = os.wait4(process.pid, 0)
+        wall = time.perf_counter() - began
+    except BaseException:  # we are interrupted, and it is in a session of its own
+        os.killpg(process.pid, signal.SIGKILL)
+        raise
+    finally:
+        deadline.cancel()
     process.returncode = os.waitstatus_to_exitcode(status)
     cpu = used.ru_utime + used.ru_stime
     foreign = _cpu_of_everything() - busy - (sum(map(_cpu_of, ours)) - ours_busy) - cpu

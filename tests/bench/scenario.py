@@ -112,41 +112,43 @@ class Scenario:
     bed: Bed
     destination: Destination
 
+    @property
+    def directory(self) -> Path:
+        """The bed's."""
+        return Path(self.job.directory)
+
+    @property
+    def work(self) -> Path:
+        """A tool's home."""
+        return self.directory / "work"
+
     def run_all(self) -> None:
         """Every run of every tool has a line in the results for each phase."""
         for at in range(self.job.runs):
             for tool in chosen(self.job.tools):
                 self._run(tool, at)
 
-    @property
-    def _work(self) -> Path:
-        return self.directory / "work"
-
-    @property
-    def directory(self) -> Path:
-        """The bed's."""
-        return Path(self.job.directory)
-
     def _run(self, tool: Tool, at: int) -> None:
         self.destination.start_empty()
-        for folder in (self._work, *_SKOPEO_CACHE.iterdir()):
-            shutil.rmtree(folder, ignore_errors=True) if folder.is_dir() else folder.unlink(missing_ok=True)
+        shutil.rmtree(self.work, ignore_errors=True)
+        for file in _SKOPEO_CACHE.iterdir():
+            file.unlink()
         for phase, tag in PHASES.items():
             inventory = Inventory.load(self.directory / f"{tag}.json")
-            write_configuration(self._work, self.bed, inventory)
+            write_configuration(self.work, self.bed, inventory)
             wait_for_quiet(self.job.patience_s)
             self._record(tool, at, phase, self._measured(tool, inventory))
             if tool is OURS and phase == "in step":
-                environ = environment(self._work, self.bed, tool)
-                self._record(tool, at, "in step, looked into", asdict(in_step.measured(self._work, tag, environ)))
+                environ = environment(self.work, self.bed, tool)
+                self._record(tool, at, "in step, looked into", asdict(in_step.measured(self.work, tag, environ)))
 
     def _measured(self, tool: Tool, inventory: Inventory) -> dict[str, Any]:
         logs = [AccessLog(self.directory / "run/source.log"), AccessLog(self.destination.log)]
         output = self.directory / "run/tool.log"
         usage = run(
-            ["bash", "-c", tool.line(self.bed, self._work, inventory.tag)],
+            ["bash", "-c", tool.line(self.bed, self.work, inventory.tag)],
             output=output,
-            environ=environment(self._work, self.bed, tool),
+            environ=environment(self.work, self.bed, tool),
             servers=[int(path.read_text()) for path in (self.directory / "run").glob("*.pid")],
         )
         requests = {end: log.requests() for end, log in zip(("source", "destination"), logs, strict=True)}
