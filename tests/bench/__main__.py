@@ -64,10 +64,8 @@ def _measure(arguments: argparse.Namespace) -> None:
     tools = chosen([name for name in arguments.tools.split(",") if name])
     session = datetime.now(UTC).isoformat(timespec="seconds")
     _record_machine(session, tools)
-    environ = dict(os.environ)
-    directory = environ.setdefault("BENCH_DIR", str(RESULTS / "bed"))
-    environ.setdefault("BENCH_NS", "mirror-bench-p")
-    environ["BENCH_PYTHON"] = sys.executable
+    directory = str(RESULTS / "bed")
+    environ = {"BENCH_NS": "mirror-bench-p", **os.environ, "BENCH_DIR": directory, "BENCH_PYTHON": sys.executable}
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the bed is taken down
     try:
         for scenario, options in beds.items():

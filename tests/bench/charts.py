@@ -90,7 +90,8 @@ _TEMPLATES: dict[str, dict[str, list[str]]] = {
 """The `image:` lines by chart and template."""
 
 
-def _charts(tag: str) -> Iterator[Chart]:
+def charts_of(tag: str) -> Iterator[Chart]:
+    """The charts of the release *tag*."""
     version = "20" + tag.removeprefix("edge-")
     for name, values in _values(tag).items():
         templates = {
@@ -106,7 +107,7 @@ def build(directory: Path, tags: Sequence[str]) -> None:
     entries: dict[str, list[dict[str, Any]]] = {}
     for age, tag in enumerate(tags):
         created = (_FIRST + timedelta(hours=age)).isoformat()
-        for chart in _charts(tag):
+        for chart in charts_of(tag):
             file = f"{chart.name}-{chart.version}.tgz"
             (directory / file).write_bytes(chart.archive)
             entries.setdefault(chart.name, []).append(charts.entry(chart, created, file))

@@ -47,11 +47,11 @@ def markdown(results: Path) -> str:
 
 
 def _scenario(name: str, rows: Sequence[Row]) -> Iterable[str]:
-    yield f"## {name}"
+    yield f"### {name}"
     for phase in _PHASES:
-        chosen = [row for row in rows if row["phase"] == phase]
-        yield f"{phase.capitalize()}:"
-        yield _table(chosen)
+        if chosen := [row for row in rows if row["phase"] == phase]:
+            yield f"{phase.capitalize()}:"
+            yield _table(chosen)
     if looked := [row for row in rows if row["phase"] == _LOOKED_INTO]:
         yield _looked_into(looked)
     disturbed = [row for row in rows if row.get("foreign_cores", 0) > _FOREIGN_CORES]

@@ -21,7 +21,7 @@ def document(upstream: Upstream, fake: FakeRegistry) -> dict[str, Any]:
     """A configuration whose upstream has COUNT small releases, whose destination is `fake`."""
     for number in range(1, COUNT + 1):
         release = f"edge-26.8.{number}"
-        upstream.images |= {reference: image(reference.encode()) for reference in references(release)}
+        upstream.images |= {reference: image(labels={"of": reference}) for reference in references(release)}
         upstream.publish(release)
     return upstream.document(
         destinations={"test": {"kind": "registry", "registry": fake.host}}, policy={"referrers": "off"}
