@@ -9,7 +9,7 @@ COMPILE := .cache/uv/bin/uv pip compile --quiet --universal --python-version 3.1
 # In CI a test that is skipped is a test that fails.
 PYTEST := $(BIN)/python -m pytest $(if $(CI),-p tests.no_skips)
 
-.PHONY: demo test check real-charts lock clean
+.PHONY: demo test check real-charts bench bench-tools scale lock clean
 
 demo: .venv/runtime.stamp  ## the whole job, offline
 	$(BIN)/mirror demo
@@ -28,6 +28,21 @@ COUNT ?= 100
 real-charts: .venv/dev.stamp  ## Linkerd's real charts: CHARTS=DIR (made if GIT=CLONE of linkerd/linkerd2 is given) [TAGS=…]
 	$(BIN)/python -m tests.real_charts --helm $(HELM) --charts $(CHARTS) $(if $(GIT),--git $(GIT)) \
 		--count $(COUNT) $(if $(PROVE),--prove) $(TAGS)
+
+RUNS ?= 5
+bench: .venv/dev.stamp  ## mirror beside other tools, to docs/performance.md; root: [SCENARIOS="loop-plain …"] [TOOLS=A,B] [BENCH_BIN=DIR]
+	$(BIN)/python -m tests.bench --runs $(RUNS) $(if $(TOOLS),--tools $(TOOLS)) \
+		$(if $(PATIENCE),--patience $(PATIENCE)) $(SCENARIOS)
+
+PEERS := github.com/regclient/regclient/cmd/regsync@v0.11.7 oras.land/oras/cmd/oras@v1.3.6 \
+	github.com/google/go-containerregistry/cmd/crane@v0.20.6
+bench-tools:  ## what `make bench` needs: Debian's packages, as root, and the other tools in .cache/bench/bin
+	apt-get install -y --no-install-recommends docker-registry gcc iproute2 libc6-dev openssl skopeo
+	for peer in $(PEERS); do GOBIN=$(CURDIR)/.cache/bench/bin go install $$peer || exit 1; done
+
+scale: COUNT = 1000
+scale: .venv/dev.stamp  ## planning and a sync in step over COUNT small releases, to docs/performance.md
+	$(BIN)/python -m tests.bench.scale --write --count $(COUNT)
 
 lock: .cache/uv/bin/uv  ## after a change of dependencies; LOCK_FLAGS=--upgrade for what is newest
 	$(COMPILE) pyproject.toml --output-file requirements.lock

@@ -44,6 +44,7 @@ def image(
     docker: bool = False,
     subject: Image | None = None,
     annotations: Mapping[str, str] | None = None,
+    labels: Mapping[str, str] | None = None,
     layout: str = "compact",
     algorithm: str = "sha256",
 ) -> Image:
@@ -52,7 +53,7 @@ def image(
     config = {
         "architecture": architecture,
         "os": os,
-        "config": {},
+        "config": {"Labels": dict(labels)} if labels else {},
         "rootfs": {"type": "layers", "diff_ids": [str(Digest.of(layer)) for layer in layers]},
     }
     config_type, layer_type = (_DOCKER_CONFIG, _DOCKER_LAYER) if docker else (_OCI_CONFIG, _OCI_LAYER)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -15,6 +16,20 @@ from tests.servers.upstream import Upstream, upstream_server, write_toml
 PROJECT = Path(__file__).parents[2]
 
 Start = Callable[..., "subprocess.Popen[str]"]
+PEAK = """
+import atexit, re
+from pathlib import Path
+peak = lambda: print(re.search(r"VmHWM:.*", Path("/proc/self/status").read_text())[0], file=sys.stderr)
+atexit.register(peak)
+"""
+"""What `Start` is given as *prepare* for `peak_of`."""
+
+
+def peak_of(err: str) -> int:
+    """The most memory that the program had resident, in bytes, by what it said on stderr."""
+    found = re.search(r"VmHWM:\s*(\d+) kB", err)
+    assert found is not None, err
+    return int(found[1]) * 1024
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import pytest
 from mirror.oci.content import Digest
 from mirror.oci.manifest import OCI_INDEX, OCI_MANIFEST, Manifest
 from tests.content import Image
-from tests.e2e.conftest import Start
+from tests.e2e.conftest import PEAK, Start, peak_of
 from tests.servers.distribution import docker_registry
 from tests.servers.loopback import Handler, serving
 from tests.servers.upstream import RELEASE, Upstream, references
@@ -21,12 +21,6 @@ from tests.servers.upstream import RELEASE, Upstream, references
 WEB = references()[2]
 CHUNK = bytes(range(256)) * 4096  # 1 MiB
 COUNT = 1024
-_PEAK = """
-import atexit, re
-from pathlib import Path
-peak = lambda: print(re.search(r"VmHWM:.*", Path("/proc/self/status").read_text())[0], file=sys.stderr)
-atexit.register(peak)
-"""
 
 
 @pytest.fixture
@@ -82,13 +76,11 @@ def test_a_layer_of_a_gigabyte(upstream: Upstream, large: Digest, start: Start, 
     """Peak resident memory stays under 100 MB, Python and all."""
     with docker_registry(tmp_path / "registry") as registry:
         document = upstream.document(destinations={"test": {"kind": "registry", "registry": registry.host}})
-        with start(document, "sync", RELEASE, prepare=_PEAK) as process:
+        with start(document, "sync", RELEASE, prepare=PEAK) as process:
             _, err = process.communicate(timeout=110)
 
         assert 0 == process.returncode, err
-        peak = re.search(r"VmHWM:\s*(\d+) kB", err)
-        assert peak is not None, err
-        assert int(peak[1]) * 1024 < 100_000_000
+        assert peak_of(err) < 100_000_000
         stored = registry.root / f"docker/registry/v2/blobs/sha256/{large.hex[:2]}/{large.hex}/data"
         assert COUNT * len(CHUNK) == stored.stat().st_size
         stored.unlink()
