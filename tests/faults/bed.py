@@ -1,4 +1,4 @@
-"""The bed: two registries, a release at one of them, and runs of the program between them.
+"""The bed: two registries, a release at one of them, and runs of the program between them, whatever is on the way.
 
 The release has three images, which share a layer: one of two platforms and with a signature, one with a layer of LARGE
 bytes, one that is a third party's.
@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
+from typing import Any
 
 from structlog.testing import capture_logs
 
@@ -21,9 +21,7 @@ from mirror.report import SyncReport
 from mirror.settings import Settings
 from tests import runs
 from tests.content import Image, artifact, image, push
-from tests.faults.gateway import Way, faulty_gateway
 from tests.faults.haste import SPEED, HastyLoop
-from tests.faults.plan import Course
 from tests.servers.client import open_registry
 from tests.servers.distribution import Distribution, docker_registry
 from tests.servers.upstream import BASE, RELEASE, Upstream, references, two_platforms, upstream_server
@@ -33,6 +31,7 @@ BOUND_S = 60.0  # a run takes less than a second
 _SIGNED, _, _HEAVY, _PLAIN = references()
 REFERENCES = (_SIGNED, _HEAVY, _PLAIN)
 CHART = "linkerd-viz"  # which has these
+HOSTS = ("ghcr.io", "docker.io")  # which they are at
 
 
 def name_of(reference: str) -> str:
@@ -48,10 +47,10 @@ class Bed:
     upstream: Upstream
     source: Distribution
     destination: Distribution
-    ways: tuple[Way, Way]
-    """From the source, and to the destination."""
     signature: str
     """The tag that the signed image's signature has."""
+    older: Mapping[str, str]
+    """The digest of an older image that the source has too, by repository."""
 
     @property
     def images(self) -> dict[str, Image]:
@@ -69,27 +68,34 @@ class Bed:
         parts = self.images[name_of(_HEAVY)].graph()
         return next(str(digest) for part in parts for digest, data in part.blobs.items() if len(data) == LARGE)
 
-    def settings(self, prefix: str) -> Settings:
-        """From the source to *prefix* at the destination, each through its gateway."""
-        source, destination = self.ways
-        return self.upstream.settings(
+    @property
+    def truth(self) -> dict[str, set[str]]:
+        """The digest that each image has at the mirror, by the last segment of its repository."""
+        return {last(name): {str(what.digest)} for name, what in self.images.items()}
+
+    def document(self, prefix: str, source: str, destination: str) -> dict[str, Any]:
+        """The configuration of runs from *source* to *prefix* at *destination*, each as `HOST:PORT`."""
+        return self.upstream.document(
             charts=[CHART],
-            registries={host: {"endpoint": f"http://{source.host}"} for host in ("ghcr.io", "docker.io")},
-            destinations={"test": {"kind": "registry", "registry": destination.host, "prefix": prefix}},
+            registries={host: {"endpoint": f"http://{source}"} for host in HOSTS},
+            destinations={"test": {"kind": "registry", "registry": destination, "prefix": prefix}},
             overrides={"directory": str(self.directory / "overrides" / prefix)},
         )
 
-    def sync(self, prefix: str, course: Course | None = None, *, accept: Sequence[str] = ()) -> SyncReport:
-        """One run, with the faults of *course*; raises TimeoutError for one that hangs."""
-        for way in self.ways:
-            way.begin(course, prefix)
+    def sync(self, document: Mapping[str, Any], *, accept: Sequence[str] = ()) -> SyncReport:
+        """One run in this process, in haste; raises TimeoutError for one that hangs."""
         with capture_logs(), asyncio.Runner(loop_factory=HastyLoop) as runner:
-            work = runs.sync(self.settings(prefix), RELEASE, accept=accept)
+            work = runs.sync(Settings.model_validate(document), RELEASE, accept=accept)
             return runner.run(asyncio.wait_for(work, BOUND_S * SPEED))
 
     def forget(self, prefix: str) -> None:
         """The destination has no repositories below *prefix* any more."""
         shutil.rmtree(repositories(self.destination) / prefix, ignore_errors=True)
+
+
+def last(name: str) -> str:
+    """The last segment of a repository's name."""
+    return name.rpartition("/")[2]
 
 
 def repositories(registry: Distribution) -> Path:
@@ -108,16 +114,12 @@ def open_bed(directory: Path) -> Iterator[Bed]:
         upstream.publish()
         source = stack.enter_context(docker_registry(directory / "source"))
         destination = stack.enter_context(docker_registry(directory / "destination"))
+        signature = upstream.images[_SIGNED].digest.fallback_tag(".sig")
         older = {name_of(reference): two_platforms(f"older {reference}") for reference in REFERENCES}
-        signed = upstream.images[_SIGNED]
-        signature = signed.digest.fallback_tag(".sig")
-        asyncio.run(_fill(source, upstream, older, signature))
-        lock = threading.Lock()
+        with capture_logs():
+            asyncio.run(_fill(source, upstream, older, signature))
         digests = {name: str(what.digest) for name, what in older.items()}
-        ways = (Way("source", source.host, digests), Way("destination", destination.host, digests))
-        for way in ways:
-            stack.enter_context(faulty_gateway(way, lock))
-        yield Bed(directory, upstream, source, destination, ways, signature)
+        yield Bed(directory, upstream, source, destination, signature, digests)
 
 
 async def _fill(source: Distribution, upstream: Upstream, older: dict[str, Image], signature: str) -> None:

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field, replace
 from itertools import count
 from random import Random
 
+from tests.faults.bed import Bed
 from tests.faults.plan import Asked, Course, Side
 from tests.servers.fake import corrupt, longer
 from tests.servers.gateway import Gateway
@@ -99,8 +100,17 @@ class Way:
 
 
 @contextmanager
-def faulty_gateway(way: Way, lock: threading.Lock) -> Iterator[Way]:
-    """Serves *way*; *lock* guards its course."""
+def open_ways(bed: Bed) -> Iterator[tuple[Way, Way]]:
+    """The ways from the source and to the destination of *bed*."""
+    lock = threading.Lock()
+    ways = (Way("source", bed.source.host, bed.older), Way("destination", bed.destination.host, bed.older))
+    with _gateway(ways[0], lock), _gateway(ways[1], lock):
+        yield ways
+
+
+@contextmanager
+def _gateway(way: Way, lock: threading.Lock) -> Iterator[None]:
+    """Serves *way*; *lock* guards its course, which both ways share."""
 
     class FaultyHandler(_FaultyHandler):
         behind = way.behind
@@ -110,7 +120,7 @@ def faulty_gateway(way: Way, lock: threading.Lock) -> Iterator[Way]:
         nobody.bind(("127.0.0.1", 0))  # and never listens: to connect is refused
         way.dead_host = f"127.0.0.1:{nobody.getsockname()[1]}"
         with serving(FaultyHandler) as way.host:
-            yield way
+            yield
 
 
 class _FaultyHandler(Gateway):

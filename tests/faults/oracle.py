@@ -9,7 +9,7 @@ complete   all of the release is there
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,6 +17,7 @@ import httpx
 
 from mirror.report import ImageReport, SyncReport
 from tests.e2e.whole import ACCEPT, broken, look_at
+from tests.runs import only
 from tests.servers.distribution import Distribution
 
 _AT_THE_MIRROR = ("copied", "kept", "adopted")
@@ -87,3 +88,35 @@ class Storage:
 def whole(storage: Storage, prefix: str) -> list[str]:
     """Nothing that a client could pull below *prefix* is incomplete, and no byte of the storage is wrong."""
     return [*broken(storage.registry.url, prefix), *storage.wrong()]
+
+
+def completed(
+    storage: Storage,
+    prefix: str,
+    truth: Mapping[str, set[str]],
+    run: Callable[[], SyncReport | None],
+    *,
+    is_done: bool = False,
+) -> list[str]:
+    """*run*, a plain one, brings all in step, and finds no work after that; nor before, if it *is_done*."""
+    first = run()
+    if first is None or first.exit_code:
+        return [f"a plain run does not complete it: {reasons(first)}"]
+    found = list[str]()
+    if is_done and only(first).outcome != "in_step":
+        found.append(f"it was in step, and a plain run finds work: {reasons(first)}")
+    last = first if only(first).outcome == "in_step" else run()
+    if last is None or only(last).outcome != "in_step":
+        return [*found, f"a second plain run is not in step: {reasons(last)}"]
+    if last is not first or not is_done:
+        found += whole(storage, prefix)
+    return [*found, *kept(storage.registry.url, prefix, only(last).images, truth)]
+
+
+def reasons(report: SyncReport | None) -> str:
+    """What *report* says of what is not in step."""
+    if report is None:
+        return "it ended with an error"
+    release = only(report)
+    said = [f"{image.outcome} {image.reference} {image.reason}" for image in release.images if image.outcome != "kept"]
+    return "; ".join(filter(None, [release.problem, *said]))

@@ -20,7 +20,7 @@ PREFIX = "oracle"
 @pytest.fixture
 def report(bed: Bed) -> Iterator[SyncReport]:
     """Of a run without faults."""
-    yield bed.sync(PREFIX)
+    yield bed.sync(bed.document(PREFIX, bed.source.host, bed.destination.host))
     bed.forget(PREFIX)
 
 

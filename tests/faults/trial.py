@@ -16,10 +16,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mirror.errors import MirrorError
-from mirror.report import ReleaseReport, SyncReport
+from mirror.report import SyncReport
 from tests.e2e.whole import look_at
 from tests.faults import oracle
-from tests.faults.bed import REFERENCES, Bed, name_of, open_bed
+from tests.faults.bed import HOSTS, REFERENCES, Bed, last, name_of, open_bed
+from tests.faults.gateway import Way, open_ways
 from tests.faults.plan import Course, Plan
 from tests.runs import only
 
@@ -40,9 +41,10 @@ class Verdict:
 
 @dataclass(slots=True)
 class Trial:
-    """One seed on *bed*; *storage* is its destination's."""
+    """One seed on *bed*, over *ways*; *storage* is the destination's."""
 
     bed: Bed
+    ways: tuple[Way, Way]
     storage: oracle.Storage
     seed: int
     breaches: list[str] = field(default_factory=list)
@@ -64,9 +66,11 @@ class Trial:
 
     def _run(self, prefix: str, course: Course | None, *, accept: Sequence[str] = ()) -> SyncReport | None:
         """One run; None if it ended with an error, which is a breach unless it is one of ours that says where."""
+        for way in self.ways:
+            way.begin(course, prefix)
         before = _threads()
         try:
-            return self.bed.sync(prefix, course, accept=accept)
+            return self.bed.sync(self.bed.document(prefix, *(way.host for way in self.ways)), accept=accept)
         except TimeoutError:
             self.breaches.append("the run hangs")
         except MirrorError as exc:
@@ -81,69 +85,47 @@ class Trial:
 
     @property
     def _hosts(self) -> tuple[str, ...]:
-        return ("ghcr.io", "docker.io", *(way.host for way in self.bed.ways))
+        return (*HOSTS, *(way.host for way in self.ways))
 
     def _judge(self, prefix: str, report: SyncReport, course: Course) -> str:
         release = only(report)
-        truth = self._truth()
+        truth = self.bed.truth
         for name in course.stale:
-            truth[_last(name)].add(self.bed.ways[0].older[name])
+            truth[last(name)].add(self.bed.older[name])
         stale = [*truth] if course.met["HEAD of an older image"] else []
         self.breaches += oracle.told(report, images=len(REFERENCES), hosts=self._hosts, stale=stale)
         self.breaches += oracle.kept(self.bed.destination.url, prefix, release.images, truth)
         self.breaches += oracle.whole(self.storage, prefix)
         return {"in_step": "in step", "synced": "in step"}.get(release.outcome, release.outcome)
 
-    def _truth(self) -> dict[str, set[str]]:
-        """The digests that an image may have at the mirror, by the last segment of its repository."""
-        return {_last(name): {str(what.digest)} for name, what in self.bed.images.items()}
-
     def _complete(self, prefix: str, course: Course, *, is_done: bool) -> None:
         """A plain run brings all in step; it accepts the true digest of what an older one was seen of."""
         accept = [f"{ref}@{self.bed.images[name_of(ref)].digest}" for ref in REFERENCES if name_of(ref) in course.stale]
-        first = self._run(prefix, None, accept=accept)
-        if first is None or first.exit_code:
-            self.breaches.append(f"a plain run does not complete it: {_reasons(first)}")
-            return
-        if is_done and not accept and only(first).outcome != "in_step":
-            self.breaches.append(f"it was in step, and a plain run finds work: {_reasons(first)}")
-        if only(first).outcome != "in_step":
-            self.breaches += oracle.whole(self.storage, prefix)
-        last = first if only(first).outcome == "in_step" else self._run(prefix, None, accept=accept)
-        if last is None or only(last).outcome != "in_step":
-            self.breaches.append(f"a second plain run is not in step: {_reasons(last)}")
-            return
-        self.breaches += oracle.kept(self.bed.destination.url, prefix, only(last).images, self._truth())
-        if not self._has_signature(prefix):
+        self.breaches += oracle.completed(
+            self.storage,
+            prefix,
+            self.bed.truth,
+            lambda: self._run(prefix, None, accept=accept),
+            is_done=is_done and not accept,
+        )
+        if not self.breaches and not self._has_signature(prefix):
             self.notes.append("in step without the signature")
 
     def _has_signature(self, prefix: str) -> bool:
         with look_at(self.bed.destination.url) as client:
-            return bool(oracle.digest_at(client, f"{prefix}/{_last(name_of(REFERENCES[0]))}", self.bed.signature))
+            return bool(oracle.digest_at(client, f"{prefix}/{last(name_of(REFERENCES[0]))}", self.bed.signature))
 
 
 @contextmanager
 def bench() -> Iterator[Callable[[int], Verdict]]:
     """A bed, on which seed after seed is tried."""
-    with tempfile.TemporaryDirectory() as directory, open_bed(Path(directory)) as bed:
+    with tempfile.TemporaryDirectory() as directory, open_bed(Path(directory)) as bed, open_ways(bed) as ways:
         storage = oracle.Storage(bed.destination)
-        yield lambda seed: Trial(bed, storage, seed).verdict()
-
-
-def _last(name: str) -> str:
-    return name.rpartition("/")[2]
+        yield lambda seed: Trial(bed, ways, storage, seed).verdict()
 
 
 def _threads() -> set[str]:
     return {thread.name for thread in threading.enumerate() if "process_request_thread" not in thread.name}
-
-
-def _reasons(report: SyncReport | None) -> str:
-    if report is None:
-        return "it ended with an error"
-    release: ReleaseReport = only(report)
-    said = [f"{image.outcome} {image.reference} {image.reason}" for image in release.images if image.outcome != "kept"]
-    return "; ".join(filter(None, [release.problem, *said]))
 
 
 def command(seed: int) -> str:
