@@ -9,7 +9,7 @@ COMPILE := .cache/uv/bin/uv pip compile --quiet --universal --python-version 3.1
 # In CI a test that is skipped is a test that fails.
 PYTEST := $(BIN)/python -m pytest $(if $(CI),-p tests.no_skips)
 
-.PHONY: demo test check faults real-charts lock clean
+.PHONY: demo test check faults kills real-charts lock clean
 
 demo: .venv/runtime.stamp  ## the whole job, offline
 	$(BIN)/mirror demo
@@ -28,6 +28,11 @@ START ?= 0
 JOBS ?= 2
 faults: .venv/dev.stamp  ## runs between real registries with seeded faults: [SEEDS=1000] [START=0] [JOBS=2]
 	$(BIN)/python -m tests.faults --seeds $(SEEDS) --start $(START) --jobs $(JOBS)
+
+KILLS ?= 200
+TERMS ?= 50
+kills: .venv/dev.stamp  ## ended, or robbed of what it needs, at any moment: [KILLS=200] [TERMS=50] [JOBS=2]; as root, for a full disk
+	$(BIN)/python -m tests.kills --kills $(KILLS) --terms $(TERMS) --jobs $(JOBS)
 
 HELM ?= helm
 COUNT ?= 100

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -32,6 +32,9 @@ _SIGNED, _, _HEAVY, _PLAIN = references()
 REFERENCES = (_SIGNED, _HEAVY, _PLAIN)
 CHART = "linkerd-viz"  # which has these
 HOSTS = ("ghcr.io", "docker.io")  # which they are at
+
+
+RunRegistry = Callable[[Path], AbstractContextManager[Distribution]]
 
 
 def name_of(reference: str) -> str:
@@ -104,16 +107,16 @@ def repositories(registry: Distribution) -> Path:
 
 
 @contextmanager
-def open_bed(directory: Path) -> Iterator[Bed]:
-    """A bed with its files in *directory*."""
+def open_bed(directory: Path, *, registry: RunRegistry = docker_registry) -> Iterator[Bed]:
+    """A bed with its files in *directory*; *registry* runs one."""
     with ExitStack() as stack:
         upstream = stack.enter_context(upstream_server())
         heavy = Random(1).randbytes(LARGE)
         upstream.images[_HEAVY] = image(BASE, heavy)
         upstream.images[_PLAIN] = image(BASE, b"plain")
         upstream.publish()
-        source = stack.enter_context(docker_registry(directory / "source"))
-        destination = stack.enter_context(docker_registry(directory / "destination"))
+        source = stack.enter_context(registry(directory / "source"))
+        destination = stack.enter_context(registry(directory / "destination"))
         signature = upstream.images[_SIGNED].digest.fallback_tag(".sig")
         older = {name_of(reference): two_platforms(f"older {reference}") for reference in REFERENCES}
         with capture_logs():
