@@ -9,6 +9,7 @@ A full disk needs a mount, and so root. The exit code is 1 if any promise was br
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
 from collections import Counter
@@ -33,6 +34,9 @@ def main() -> None:
     cases = [Case(kind, number) for kind in get_args(Kind) for number in range(getattr(arguments, _COUNTS[kind][0]))]
     if arguments.only:
         cases = [Case(arguments.only, arguments.number)]
+    if os.geteuid() and (disks := [case for case in cases if case.kind == "full disk"]):
+        _print("no full disk is tried: only root may mount a small file system")
+        cases = [case for case in cases if case not in disks]
     begin, endings, bad = time.monotonic(), Counter[str](), Counter[str]()
     for case, found in tried(bench, cases, jobs=arguments.jobs):
         outcome = found or Outcome("hung", ("it hangs, or has ended its process",))

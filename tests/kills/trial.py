@@ -25,6 +25,7 @@ from typing import Any, Literal
 
 from mirror.report import SyncReport
 from tests import program
+from tests.disks import small_disk
 from tests.e2e.whole import broken_layout
 from tests.faults import oracle
 from tests.faults.bed import HOSTS, Bed, open_bed
@@ -246,21 +247,6 @@ def _outage(gate: Gate, service: Service, down_s: float) -> threading.Thread:
 
     gate.act = act
     return thread
-
-
-@contextmanager
-def small_disk(where: Path, size: int) -> Iterator[Callable[[], None]]:
-    """A file system of *size* bytes at *where*, which is made; call what is given to make it large."""
-    where.mkdir()
-    subprocess.run(["/bin/mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(where)], check=True)
-    try:
-        yield lambda: _remount(where)
-    finally:
-        subprocess.run(["/bin/umount", str(where)], check=True)
-
-
-def _remount(where: Path) -> None:
-    subprocess.run(["/bin/mount", "-o", "remount,size=64m", str(where)], check=True)
 
 
 @contextmanager
