@@ -28,8 +28,8 @@ KINDS = {
     "reset in the answer": ".* GET (blob|range|manifest)",
     "reset after": ".*",
     "answer ended early": ".* GET (blob|range|manifest)",
-    "answer shortened": "source GET (blob|manifest)|destination GET manifest",
-    "answer corrupted": "source GET (blob|manifest)|destination GET manifest",
+    "answer shortened": "source GET (blob|range|manifest)|destination GET manifest",
+    "answer corrupted": "source GET (blob|range|manifest)|destination GET manifest",
     "upload corrupted": "destination (PUT|PATCH) upload",
     "answer stalled": ".* GET (blob|range|manifest)",
     "silent": "source HEAD tag|source GET manifest|destination (HEAD|POST) .*",
@@ -167,7 +167,7 @@ class Course:
     """The digest of the blob whose first answer breaks off where the lead needs a request with Range."""
     met: Counter[str] = field(default_factory=Counter)
     stale: set[str] = field(default_factory=set)
-    """The paths at which an older image was seen at the source."""
+    """The repositories of which an older image was seen at the source."""
     _asked: Counter[str] = field(default_factory=Counter)
     _faults: dict[str, tuple[str, int]] = field(default_factory=dict)
     _fitting_lead: int = 0

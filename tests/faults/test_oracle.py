@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -28,7 +29,7 @@ def truth(report: SyncReport) -> dict[str, set[str]]:
     return {image.place.path.rpartition("/")[2]: {str(image.digest)} for image in only(report).images}
 
 
-def changed(report: SyncReport, **changes: object) -> SyncReport:
+def changed(report: SyncReport, **changes: Any) -> SyncReport:
     """The first image is another."""
     first, *others = only(report).images
     return replace(report, releases=(replace(only(report), images=(replace(first, **changes), *others)),))

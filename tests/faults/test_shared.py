@@ -95,7 +95,7 @@ def test_mounts_that_are_uploads(upstream: Upstream, fake: FakeRegistry, connect
 
 @dataclass(slots=True)
 class Meddler:
-    """Stands before the destination; of the requests that *pattern* matches it meets *times*, after the first *skip*."""
+    """Stands before the destination; of the requests that *pattern* matches it meets *times*, after *skip*."""
 
     pattern: str
     before: Callable[[Gateway], None] = lambda _gateway: None

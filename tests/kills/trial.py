@@ -259,4 +259,5 @@ def bench() -> Iterator[Callable[[Case], Outcome]]:
         return services[-1]
 
     with tempfile.TemporaryDirectory() as directory, open_bed(Path(directory), registry=registry) as bed:
-        yield Trials(bed, *services).attempt
+        source, destination = services
+        yield Trials(bed, source, destination).attempt
