@@ -66,7 +66,7 @@ _TO_A_BLOB = (
     "reset in the request", "upload session lost", "redirected to a dead host",
 )  # fmt: skip
 ALWAYS = 1_000_000
-_TIMES = (1, 1, 1, 1, 1, 2, 2, 3, 6)
+_TIMES = (*[1] * 12, *[2] * 4, 3, 3, 6)
 _RATES = (0.005, 0.01, 0.03, 0.08)
 _CHANCE_OF_A_BROKEN_BLOB = 0.12
 _CHANCE_OF_TOKENS = 0.25
