@@ -9,7 +9,7 @@ COMPILE := .cache/uv/bin/uv pip compile --quiet --universal --python-version 3.1
 # In CI a test that is skipped is a test that fails.
 PYTEST := $(BIN)/python -m pytest $(if $(CI),-p tests.no_skips)
 
-.PHONY: demo test check real-charts bench bench-tools scale lock clean
+.PHONY: demo test check faults kills real-charts bench bench-tools scale lock clean
 
 demo: .venv/runtime.stamp  ## the whole job, offline
 	$(BIN)/mirror demo
@@ -22,6 +22,17 @@ check: .venv/dev.stamp  ## format, lint, types, import rules
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(PYTEST) -q tests/test_architecture.py
+
+SEEDS ?= 1000
+START ?= 0
+JOBS ?= 2
+faults: .venv/dev.stamp  ## runs between real registries with seeded faults: [SEEDS=1000] [START=0] [JOBS=2]
+	$(BIN)/python -m tests.faults --seeds $(SEEDS) --start $(START) --jobs $(JOBS)
+
+KILLS ?= 200
+TERMS ?= 50
+kills: .venv/dev.stamp  ## ended, or robbed of what it needs, at any moment: [KILLS=200] [TERMS=50] [JOBS=2]; as root, for a full disk
+	$(BIN)/python -m tests.kills --kills $(KILLS) --terms $(TERMS) --jobs $(JOBS)
 
 HELM ?= helm
 COUNT ?= 100

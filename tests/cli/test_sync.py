@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import signal
-import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,9 +13,9 @@ import pytest
 
 from mirror.oci.layout import Layout
 from tests.cli.conftest import Desk
+from tests.disks import small_disk
 from tests.servers.distribution import PASSWORD, USERNAME, Distribution
 from tests.servers.fake import ALWAYS, Fault, Manners, answer, becomes, corrupt, stalled
-from tests.servers.tools import absent
 from tests.servers.upstream import CHARTS, NEXT, RELEASE, references, two_platforms
 
 WEB = references()[2]
@@ -244,26 +243,20 @@ class TestErrors:
         assert ["failed"] * 4 == [image["outcome"] for image in images]
         assert all(str(status) in image["reason"] for image in images)
 
-    def test_a_full_disk(self, desk: Desk, small_disk: Path) -> None:
+    def test_a_full_disk(self, desk: Desk, disk: Path) -> None:
         """Exit code 1, in words; what is at the destination is whole."""
         desk.upstream.put(WEB, two_platforms("x" * 3_000_000))
-        said = desk.run("sync", "--to", f"oci:{small_disk / 'out'}")
+        said = desk.run("sync", "--to", f"oci:{disk / 'out'}")
 
         assert 1 == said.code
         assert "No space left on device" in said.out
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
+def disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 2 MB."""
-    where = tmp_path / "small"
-    where.mkdir()
-    if subprocess.run(["/bin/mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(where)], check=False).returncode:
-        absent("only root may mount a small file system")
-    try:
-        yield where
-    finally:
-        subprocess.run(["/bin/umount", str(where)], check=True)
+    with small_disk(tmp_path / "small", 2_000_000):
+        yield tmp_path / "small"
 
 
 class TestInterrupted:

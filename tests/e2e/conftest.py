@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import re
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.servers.upstream import Upstream, upstream_server, write_toml
-
-PROJECT = Path(__file__).parents[2]
+from tests import program
+from tests.servers.upstream import Upstream, upstream_server
 
 Start = Callable[..., "subprocess.Popen[str]"]
 PEAK = """
@@ -43,18 +41,4 @@ def upstream() -> Iterator[Upstream]:
 @pytest.fixture
 def start(tmp_path: Path) -> Start:
     """Starts the program in a directory of its own, with a configuration; nothing of the machine's is seen."""
-
-    def started(document: dict[str, Any], *arguments: str, prepare: str = "") -> subprocess.Popen[str]:
-        write_toml(tmp_path / "mirror.toml", document)
-        code = f"import sys\nfrom mirror.cli.main import run\n{prepare}\nsys.exit(run(sys.argv[1:]))"
-        environ = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "PYTHONPATH": str(PROJECT)}
-        return subprocess.Popen(
-            [sys.executable, "-c", code, *arguments],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            cwd=tmp_path,
-            env=environ,
-        )
-
-    return started
+    return partial(program.start, tmp_path)

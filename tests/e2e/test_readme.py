@@ -16,8 +16,9 @@ from mirror.cli.main import COMMANDS, run
 from mirror.linkerd.images import release_images
 from mirror.oci.reference import Reference
 from mirror.settings import Settings
-from tests.e2e.conftest import PROJECT, Start
+from tests.e2e.conftest import Start
 from tests.linkerd import charts
+from tests.program import PROJECT
 from tests.servers.distribution import Distribution
 from tests.servers.upstream import Upstream, two_platforms, upstream_server
 

@@ -5,6 +5,7 @@ olareg         a registry with the referrers API, built from tests/tools/go
 fake           a registry in this process whose behaviour and faults a test chooses
 tokens         the token service that docker-registry and the fake send clients to
 proxy          an HTTP proxy that records what passes
+gateway        stands before a registry: what it is asked and answers may be changed, or stopped, on its way
 certificates   a certificate authority of the test's own
 client         our own client, pointed at one of them
 """

@@ -38,12 +38,13 @@ def docker_registry(
     htpasswd: bool = False,
     tokens: TokenService | None = None,
     certificates: Certificates | None = None,
+    address: str = "127.0.0.1:0",
 ) -> Iterator[Distribution]:
-    """Runs docker-registry with its files in *directory*, which is made."""
+    """Runs docker-registry at *address* with its files in *directory*, which is made; what is there stays."""
     program = require("docker-registry")
     root = directory / "root"
-    root.mkdir(parents=True)
-    http: dict[str, object] = {"addr": "127.0.0.1:0"}
+    root.mkdir(parents=True, exist_ok=True)
+    http: dict[str, object] = {"addr": address}
     if certificates:
         http["tls"] = {"certificate": str(certificates.certificate), "key": str(certificates.key)}
     config: dict[str, object] = {

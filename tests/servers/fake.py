@@ -15,16 +15,13 @@ matched against `METHOD /path?query` as a regular expression, that apply a numbe
 from __future__ import annotations
 
 import base64
-import contextlib
 import hashlib
 import json
 import re
 import secrets
-import socket
 import ssl
-import struct
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Literal
@@ -34,32 +31,10 @@ from mirror.oci.content import Descriptor, Digest
 from mirror.oci.manifest import OCI_INDEX, Manifest
 from tests.content import Image
 from tests.servers.certificates import Certificates
-from tests.servers.loopback import Handler, Seen, serving
+from tests.servers.loopback import Handler, Response, Seen, serving
 
 _NAME = r"(?P<name>[a-z0-9._/-]+)"
 _REFERENCE = r"(?P<reference>[A-Za-z0-9._:-]+)"
-_CHUNK = 64 * 1024
-
-
-@dataclass(frozen=True, slots=True)
-class Response:
-    """An answer before it is sent; *body* is left out for HEAD, its length is not."""
-
-    status: int
-    headers: Mapping[str, str] = field(default_factory=dict)
-    body: bytes = b""
-    length: int | None = None
-    """The Content-Length that is claimed, if not the body's."""
-    cut_after: int | None = None
-    """The connection is reset after so many bytes of the body."""
-    stall_after: int | None = None
-    """Nothing more is sent after so many bytes, until the client leaves or the server ends."""
-
-    def having(self, **headers: str) -> Response:
-        """This with *headers*, underscores read as dashes; an empty value takes one away."""
-        names = {name.replace("_", "-"): value for name, value in headers.items()}
-        kept = {name: value for name, value in self.headers.items() if name.lower() not in map(str.lower, names)}
-        return replace(self, headers={**kept, **{name: value for name, value in names.items() if value}})
 
 
 @dataclass(slots=True)
@@ -503,7 +478,7 @@ class _FakeHandler(Handler):
         if harm and harm.hang_up_after is not None:
             self._hang_up(seen, harm.hang_up_after)
             return
-        body = self._body()
+        body = self.read_body()
         if body is None:  # the client left in the middle
             self.close_connection = True
             return
@@ -512,61 +487,16 @@ class _FakeHandler(Handler):
             response = harm.becomes(response)
         if self.registry.manners.cookie:
             response = response.having(Set_Cookie=self.registry.manners.cookie)
-        self._send(response)
+        self.send(response)
 
-    def _send(self, response: Response) -> None:
-        length = len(response.body) if response.length is None else response.length
-        self.send_response(response.status)
-        for name, value in response.headers.items():
-            self.send_header(name, value)
-        if response.status != 204:
-            self.send_header("Content-Length", str(length))
-        self.end_headers()
-        if self.command == "HEAD":
-            return
-        stops = [stop for stop in (response.cut_after, response.stall_after) if stop is not None]
-        sent = response.body[: stops[0]] if stops else response.body
-        self.wfile.write(sent)
-        if response.stall_after is not None:
-            self.registry.ending.wait()
-        if response.cut_after is not None:
-            self._reset()
-        elif length != len(response.body) or stops:
-            self.close_connection = True
-
-    def _body(self) -> bytes | None:
-        if self.headers.get("Transfer-Encoding", "").lower() == "chunked":
-            return self._chunked_body()
-        length = int(self.headers.get("Content-Length") or 0)
-        if "100-continue" in self.headers.get("Expect", ""):
-            self.send_response_only(100)
-            self.end_headers()
-        body = bytearray()
-        while len(body) < length and (chunk := self.rfile.read(min(_CHUNK, length - len(body)))):
-            body += chunk
-        return bytes(body) if len(body) == length else None
-
-    def _chunked_body(self) -> bytes | None:
-        body = bytearray()
-        while size := int(self.rfile.readline().partition(b";")[0] or b"0", 16):
-            chunk = self.rfile.read(size)
-            if len(chunk) != size:
-                return None
-            body += chunk
-            self.rfile.readline()
-        self.rfile.readline()
-        return bytes(body)
+    def wait(self) -> None:
+        self.registry.ending.wait()
 
     def _hang_up(self, seen: Seen, after: int) -> None:
         kept = self.rfile.read(min(after, int(self.headers.get("Content-Length") or 0)))
         if match := re.fullmatch(_UPLOAD, seen.path):
             self.registry.uploads.get(match["session"], bytearray()).extend(kept)
-        self._reset()
-
-    def _reset(self) -> None:
-        self.close_connection = True
-        with contextlib.suppress(OSError):
-            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.reset()
 
 
 def _is_basic(sent: str, manners: Manners) -> bool:

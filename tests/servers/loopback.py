@@ -5,12 +5,15 @@ from __future__ import annotations
 import contextlib
 import socket
 import ssl
+import struct
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+_CHUNK = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +30,27 @@ class Seen:
 
     def __str__(self) -> str:
         return f"{self.method} {self.target}"
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """An answer before it is sent; *body* is left out for HEAD, its length is not."""
+
+    status: int
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    length: int | None = None
+    """The Content-Length that is claimed, if not the body's."""
+    cut_after: int | None = None
+    """The connection is reset after so many bytes of the body."""
+    stall_after: int | None = None
+    """Nothing more is sent after so many bytes, until the client leaves or the server ends."""
+
+    def having(self, **headers: str) -> Response:
+        """This with *headers*, underscores read as dashes; an empty value takes one away."""
+        names = {name.replace("_", "-"): value for name, value in headers.items()}
+        kept = {name: value for name, value in self.headers.items() if name.lower() not in map(str.lower, names)}
+        return replace(self, headers={**kept, **{name: value for name, value in names.items() if value}})
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -55,6 +79,60 @@ class Handler(BaseHTTPRequestHandler):
 
     def seen(self) -> Seen:
         return Seen(self.command, self.path, {name.lower(): value for name, value in self.headers.items()})
+
+    def read_body(self) -> bytes | None:
+        """The request's body; None if the client left in the middle of it."""
+        if self.headers.get("Transfer-Encoding", "").lower() == "chunked":
+            return self._chunked_body()
+        length = int(self.headers.get("Content-Length") or 0)
+        if "100-continue" in self.headers.get("Expect", ""):
+            self.send_response_only(100)
+            self.end_headers()
+        body = bytearray()
+        while len(body) < length and (chunk := self.rfile.read(min(_CHUNK, length - len(body)))):
+            body += chunk
+        return bytes(body) if len(body) == length else None
+
+    def _chunked_body(self) -> bytes | None:
+        body = bytearray()
+        while size := int(self.rfile.readline().partition(b";")[0] or b"0", 16):
+            chunk = self.rfile.read(size)
+            if len(chunk) != size:
+                return None
+            body += chunk
+            self.rfile.readline()
+        self.rfile.readline()
+        return bytes(body)
+
+    def send(self, response: Response) -> None:
+        """Sends *response* as it says, breaking off where it does."""
+        length = len(response.body) if response.length is None else response.length
+        self.send_response(response.status)
+        for name, value in response.headers.items():
+            self.send_header(name, value)
+        if response.status != 204:
+            self.send_header("Content-Length", str(length))
+        self.end_headers()
+        if self.command == "HEAD":
+            return
+        stops = [stop for stop in (response.cut_after, response.stall_after) if stop is not None]
+        sent = response.body[: stops[0]] if stops else response.body
+        self.wfile.write(sent)
+        if response.stall_after is not None:
+            self.wait()
+        if response.cut_after is not None:
+            self.reset()
+        elif length != len(response.body) or stops:
+            self.close_connection = True
+
+    def wait(self) -> None:
+        """How long an answer stalls."""
+
+    def reset(self) -> None:
+        """The connection is reset once this request is left."""
+        self.close_connection = True
+        with contextlib.suppress(OSError):
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
 class Server(ThreadingHTTPServer):
