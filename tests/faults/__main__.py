@@ -24,13 +24,12 @@ def main() -> None:
     parser.add_argument("--start", type=int, default=0, help="the first")
     parser.add_argument("--jobs", type=int, default=2, help="how many processes")
     arguments = parser.parse_args()
-    begin, met, endings, notes, bad = time.monotonic(), Counter[str](), Counter[str](), Counter[str](), 0
+    begin, met, endings, bad = time.monotonic(), Counter[str](), Counter[str](), 0
     seeds = range(arguments.start, arguments.start + arguments.seeds)
     for seed, outcome in tried(bench, seeds, jobs=arguments.jobs):
         verdict = outcome or Verdict(seed, "hung", Counter(), ("it hangs, or has ended its process",))
         met += verdict.met
         endings[verdict.ending] += 1
-        notes.update(verdict.notes)
         bad += bool(verdict.breaches)
         for breach in verdict.breaches:
             _print(f"seed {seed}: {breach}  # {command(seed)}")
@@ -41,8 +40,6 @@ def main() -> None:
     _print(f"\n{endings.total()} runs in {seconds:.0f} s, {endings.total() / seconds:.2f} a second:")
     for ending, count in endings.most_common():
         _print(f"{count:8} {ending}{'' if ending == 'in step' else ', then completed by a plain run'}")
-    for note, count in notes.most_common():
-        _print(f"{count:8} {note}")
     _print(f"{bad:8} broke a promise")
     sys.exit(1 if bad else 0)
 

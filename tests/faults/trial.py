@@ -31,11 +31,9 @@ class Verdict:
 
     seed: int
     ending: str
-    """Of the run with faults: in step, failed, refused."""
+    """Of the run with faults: in step, in step but for a signature, failed, refused."""
     met: Counter[str]
     breaches: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
-    """What is no breach, and should be known."""
     seconds: float = 0.0
 
 
@@ -48,7 +46,6 @@ class Trial:
     storage: oracle.Storage
     seed: int
     breaches: list[str] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
 
     def verdict(self) -> Verdict:
         """Runs all of it."""
@@ -62,7 +59,7 @@ class Trial:
         finally:
             self.bed.forget(prefix)
         seconds = time.monotonic() - begin
-        return Verdict(self.seed, ending, course.met, tuple(self.breaches), tuple(self.notes), seconds)
+        return Verdict(self.seed, ending, course.met, tuple(self.breaches), seconds)
 
     def _run(self, prefix: str, course: Course | None, *, accept: Sequence[str] = ()) -> SyncReport | None:
         """One run; None if it ended with an error, which is a breach unless it is one of ours that says where."""
@@ -96,6 +93,8 @@ class Trial:
         self.breaches += oracle.told(report, images=len(REFERENCES), hosts=self._hosts, stale=stale)
         self.breaches += oracle.kept(self.bed.destination.url, prefix, release.images, truth)
         self.breaches += oracle.whole(self.storage, prefix)
+        if any(image.reason for image in release.images) and not report.exit_code:
+            return "in step but for a signature"
         return {"in_step": "in step", "synced": "in step"}.get(release.outcome, release.outcome)
 
     def _complete(self, prefix: str, course: Course, *, is_done: bool) -> None:
@@ -109,7 +108,7 @@ class Trial:
             is_done=is_done and not accept,
         )
         if not self.breaches and not self._has_signature(prefix):
-            self.notes.append("in step without the signature")
+            self.breaches.append("a plain run leaves it without its signature")
 
     def _has_signature(self, prefix: str) -> bool:
         with look_at(self.bed.destination.url) as client:
