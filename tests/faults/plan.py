@@ -186,7 +186,7 @@ class Course:
     def _chosen(self, asked: Asked) -> tuple[str, int]:
         lead = self.plan.lead
         if lead in RANGES and self.large in asked.path and str(asked) == "source GET blob":
-            return "reset in the answer", 1
+            return "answer ended early", 1
         if asked.fits(lead):
             self._fitting_lead += 1
             if self._fitting_lead == 1 + self.plan.lead_at:

@@ -7,14 +7,13 @@ import pytest
 from tests.faults.bed import Bed
 from tests.faults.gateway import Way
 from tests.faults.oracle import Storage
-from tests.faults.plan import KINDS, RANGES
+from tests.faults.plan import KINDS
 from tests.faults.trial import Trial, command
 
 SEEDS = 60
-_no_range_yet = pytest.mark.xfail(reason="no download continues by Range yet", strict=True)
 
 
-@pytest.mark.parametrize("kind", [pytest.param(kind, marks=_no_range_yet if kind in RANGES else ()) for kind in KINDS])
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_kind(kind: str, bed: Bed, ways: tuple[Way, Way], storage: Storage) -> None:
     """Alone, it is really met; the run ends in step or says what failed, and a plain one completes it."""
     seed = list(KINDS).index(kind)

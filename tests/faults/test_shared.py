@@ -82,12 +82,12 @@ def test_each_fails_with_what_the_others_await(upstream: Upstream, fake: FakeReg
 
 @pytest.mark.parametrize("connections", [1, 16])
 def test_mounts_that_are_uploads(upstream: Upstream, fake: FakeRegistry, connections: int) -> None:
-    """202 instead of 201, each time: they go on as uploads, and no session is left open."""
+    """202 instead of 201, each time: they go on as uploads; one session is left, of the question whether it mounts."""
     fake.manners.mounts = False
     report = sync(upstream, fake, connections)
 
     assert {"copied"} == set(outcomes(report).values())
-    assert {} == fake.uploads
+    assert 1 == len(fake.uploads)
 
 
 # What is taken away under us, at a real registry
@@ -184,7 +184,6 @@ def test_a_garbage_collector(name: str, times: int, run: Callable[[Meddler], Rel
     assert {"copied"} == set(outcomes(report).values())
 
 
-@pytest.mark.xfail(reason="a lost session ends the image: it is not begun anew yet", strict=True)
 @pytest.mark.parametrize("name", ["controller", "web", "prometheus"])
 def test_an_upload_session_lost(name: str, run: Callable[[Meddler], ReleaseReport]) -> None:
     """Is begun anew."""
