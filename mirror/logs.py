@@ -10,26 +10,13 @@ import logging
 import os
 import re
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any, Literal
 
-
-@contextmanager
-def _absent(package: str) -> Iterator[None]:
-    """Inside, importing *package* fails as if it were not installed, unless it is loaded already."""
-    if package in sys.modules:
-        yield
-        return
-    sys.modules[package] = None  # type: ignore[assignment]  # language reference, 5.3.1 (the module cache)
-    try:
-        yield
-    finally:
-        del sys.modules[package]
-
+from mirror.loading import without
 
 # structlog loads rich wherever it finds it, for tracebacks that we do not show: a tenth of a start, and no option.
-with _absent("rich"):
+with without("rich"):
     import structlog
 
 Format = Literal["auto", "json", "console"]

@@ -26,10 +26,11 @@ OCI_TYPES = ("oci.content", "oci.reference", "oci.manifest")
 ENGINE = ("errors", "tasks", "oci", "linkerd", "destinations", "plan", "report", "record")
 RULES: dict[str, tuple[str, ...]] = {
     "errors": (),
-    "logs": (),
+    "loading": (),
+    "logs": ("loading",),
     "durations": (),
     "tasks": (),
-    "http": ("errors", "durations", "tasks"),
+    "http": ("errors", "durations", "loading", "tasks"),
     "oci": ("errors", "http", "tasks"),
     "linkerd": ("errors", *OCI_TYPES),
     "linkerd.chart": ("errors", "http", "tasks", *OCI_TYPES),

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
-
-import httpx
 
 from mirror.errors import ContentError
 from mirror.http.answer import (
@@ -21,6 +20,10 @@ from mirror.http.answer import (
     unreachable,
 )
 from mirror.http.proxies import Proxies, Proxy
+from mirror.loading import without
+
+with without("rich"):  # which httpx loads for a command line of its own, where it finds it
+    import httpx
 
 
 @dataclass(slots=True)
@@ -31,7 +34,7 @@ class GeneralClient:
     max_connections: int = 16
     proxies: Proxies = field(default_factory=Proxies.from_environment)
     idle_timeout_s: float = IDLE_TIMEOUT_S
-    _pools: dict[Proxy | None, httpx.AsyncHTTPTransport] = field(default_factory=dict, init=False)
+    _pools: dict[tuple[Proxy | None, bool], httpx.AsyncHTTPTransport] = field(default_factory=dict, init=False)
 
     async def exchange(
         self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, *, bound: int
@@ -47,7 +50,7 @@ class GeneralClient:
         )
         host, proxy = urlsplit(url).netloc, self.proxies.for_url(url)
         try:
-            response = await self._pool(proxy).handle_async_request(request)
+            response = await self._pool(proxy, is_secure=url.startswith("https:")).handle_async_request(request)
             try:
                 received = await _bounded(response, bound, where=f"{host}: {method} {urlsplit(url).path}")
             finally:
@@ -69,10 +72,12 @@ class GeneralClient:
             await pool.aclose()
         self._pools.clear()
 
-    def _pool(self, proxy: Proxy | None) -> httpx.AsyncHTTPTransport:
-        if proxy not in self._pools:
-            self._pools[proxy] = httpx.AsyncHTTPTransport(
-                verify=tls_context(self.ca_file),
+    def _pool(self, proxy: Proxy | None, *, is_secure: bool) -> httpx.AsyncHTTPTransport:
+        if (proxy, is_secure) not in self._pools:
+            # authorities take long to load: a context for http has none, and would trust nobody
+            context = tls_context(self.ca_file) if is_secure else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+            self._pools[proxy, is_secure] = httpx.AsyncHTTPTransport(
+                verify=context,
                 trust_env=False,
                 limits=httpx.Limits(
                     max_connections=self.max_connections,
@@ -83,7 +88,7 @@ class GeneralClient:
                 if proxy
                 else None,
             )
-        return self._pools[proxy]
+        return self._pools[proxy, is_secure]
 
 
 async def _bounded(response: httpx.Response, bound: int, *, where: str) -> bytes:
