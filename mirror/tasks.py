@@ -46,14 +46,24 @@ def _first(failure: BaseException) -> BaseException:
     return _first(failure.exceptions[0]) if isinstance(failure, BaseExceptionGroup) else failure
 
 
-async def in_thread(threads: Executor | None, call: Callable[[], T], *blocking: Abortable) -> T:
+async def in_thread(threads: Executor, call: Callable[[], T], *blocking: Abortable) -> T:
     """*call*'s result from a worker thread; when cancelled, *blocking* are aborted and the thread has ended."""
-    future = asyncio.get_running_loop().run_in_executor(threads, call)
+    loop = asyncio.get_running_loop()
+    ended = loop.create_future()
+
+    def wake() -> None:
+        if not ended.done():
+            ended.set_result(None)
+
+    work = threads.submit(call)
+    work.add_done_callback(lambda _: loop.call_soon_threadsafe(wake))
     try:
-        return await asyncio.shield(future)
+        await ended
     except asyncio.CancelledError:
-        for each in blocking:
-            each.abort()
-        with contextlib.suppress(Exception):
-            await future
+        if not work.cancel():  # it has begun
+            for each in blocking:
+                each.abort()
+            with contextlib.suppress(Exception):
+                await asyncio.wrap_future(work)
         raise
+    return work.result()

@@ -172,7 +172,8 @@ class Copier:
 
     async def _store(self, source: Source, destination: Destination, manifest: Manifest, on_bytes: OnBytes) -> None:
         """*destination* holds *manifest*, read back, after its blobs."""
-        await gather(*(self._ensure(source, destination, blob, on_bytes) for blob in manifest.blobs))
+        for blob in manifest.blobs:  # each is under way already: there is nothing to be gained by a task for each
+            await self._ensure(source, destination, blob, on_bytes)
         await self._put(source, destination, manifest, "")
         stored = await destination.manifest(manifest.digest)
         if stored.raw != manifest.raw:
@@ -288,12 +289,13 @@ async def read_small(source: Source, blob: Descriptor, *, bound: int) -> bytes:
     if blob.size > bound:
         raise ContentError(f"{source.name}: blob {blob.digest} of {blob.size} bytes is larger than {bound}, refused")
     data = bytearray()
-    await _read(source, blob, None, data.extend)
+    with ThreadPoolExecutor(1, thread_name_prefix="small") as threads:
+        await _read(source, blob, threads, data.extend)
     return bytes(data)
 
 
 async def _read(
-    source: Source, blob: Descriptor, threads: ThreadPoolExecutor | None, on_chunk: Callable[[memoryview], None]
+    source: Source, blob: Descriptor, threads: ThreadPoolExecutor, on_chunk: Callable[[memoryview], None]
 ) -> None:
     with closing(await source.open_blob(blob)) as body:
         reading = Reading(blob, where=source.name, on_chunk=on_chunk)

@@ -143,7 +143,10 @@ class _FaultyHandler(Gateway):
         elif not is_admitted:
             self.send(way.challenge)
         else:
-            fault = self._meet(fault, asked, body)
+            try:
+                fault = self._meet(fault, asked, body)
+            except OSError:  # the client has left, on account of what it met
+                self.close_connection = True
         if fault and way.course is not None:
             with self.lock:
                 way.course.met[fault] += 1
