@@ -265,14 +265,15 @@ class Copier:
 
     async def _asked(self, destination: Destination, blob: Descriptor) -> Upload | None:
         """An upload for *blob*; None where *destination* holds it, or has mounted it now."""
-        if self._mounts is False and await destination.has_blob(blob):
-            return None
         holder = self._holders.get(blob.digest)
+        if self._mounts is False:
+            if await destination.has_blob(blob):
+                return None
+            # asking costs nothing: ECR mounts what a manifest names already (aws/containers-roadmap#2860)
+            return await destination.start_upload(blob, mount_from=holder.path if holder else "")
         if holder is not None and self._mounts_across:
             upload = await destination.start_upload(blob, mount_from=holder.path)
             self._mounts_across = upload is None
-        elif self._mounts is False:
-            upload = await destination.start_upload(blob)
         else:
             upload = await destination.start_upload(blob, mount_from=destination.path)
             self._mounts = True if upload is None else self._mounts

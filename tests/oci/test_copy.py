@@ -183,6 +183,22 @@ async def test_a_registry_that_does_not_mount(
     assert {"linkerd/a", "linkerd/b"} == {name for name, has in fake.repositories.items() if "v1" in has.tags}
 
 
+async def test_a_registry_that_mounts_what_a_manifest_names(
+    upstream: FakeRegistry, fake: FakeRegistry, source: Registry, destination: Registry, copier: Copier
+) -> None:
+    """As ECR does: what an image has brought is mounted by the next, and what is there is not sent again."""
+    fake.manners.mounts_only_named = True
+    for name in ("linkerd/a", "linkerd/b"):
+        upstream.add(name, image(b"shared", b"an old layer", name.encode() * 100), "v1")
+        fake.add(name, image(b"an old layer"))
+        await _copy(copier, source.repository(name), destination.repository(name))
+
+    reads = Counter(seen.path.rpartition("/")[2] for seen in upstream.asked("GET .*/blobs/.*"))
+    assert 1 == reads[str(blob(b"shared").digest)]
+    assert 0 == reads[str(blob(b"an old layer").digest)]
+    assert upstream.repositories["linkerd/b"].blobs.items() <= fake.repositories["linkerd/b"].blobs.items()
+
+
 async def test_a_mount_that_is_said_and_not_done(
     upstream: FakeRegistry, fake: FakeRegistry, source: Registry, destination: Registry, copier: Copier
 ) -> None:

@@ -139,6 +139,8 @@ class Manners:
     links_subject: bool = True
     """A pushed manifest with a subject is answered with OCI-Subject."""
     mounts: bool = True
+    mounts_only_named: bool = False
+    """A blob is mounted only from where a manifest names it, as from ECR (aws/containers-roadmap#2860)."""
     upload_location: Literal["absolute", "relative", "query"] = "absolute"
     names_digest: bool = True
     """Docker-Content-Digest is sent with manifests."""
@@ -322,8 +324,10 @@ class FakeRegistry:
     def start_upload(self, asked: Asked) -> Response:
         stored = self.repositories.setdefault(asked.name, Stored())
         wanted = _digest(asked.query.get("mount", ""))
-        data = self.repositories.get(asked.query.get("from", ""), Stored()).blobs.get(wanted) if wanted else None
-        if wanted and data is not None and self.manners.mounts:
+        there = self.repositories.get(asked.query.get("from", ""), Stored())
+        data = there.blobs.get(wanted) if wanted else None
+        is_named = any(str(wanted).encode() in raw for _, raw in there.manifests.values())
+        if wanted and data is not None and self.manners.mounts and (is_named or not self.manners.mounts_only_named):
             stored.blobs[wanted] = data
             return self._created(asked, wanted)
         session = secrets.token_hex(8)
