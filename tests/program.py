@@ -16,7 +16,7 @@ PROJECT = Path(__file__).parents[1]
 def start(directory: Path, document: Mapping[str, Any], *arguments: str, prepare: str = "") -> subprocess.Popen[str]:
     """Starts the program in *directory* with *document* as its configuration; *prepare* is run before it."""
     write_toml(directory / "mirror.toml", document)
-    code = f"import sys\nfrom mirror.cli.main import run\n{prepare}\nsys.exit(run(sys.argv[1:]))"
+    code = f"import sys\nfrom mirror.cli.main import main\n{prepare}\nmain(sys.argv[1:])"
     return subprocess.Popen(
         [sys.executable, "-c", code, *arguments],
         stdout=subprocess.PIPE,

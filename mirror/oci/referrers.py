@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mirror.errors import ManifestError, MirrorError, NotFound, RegistryError, Unreachable
+from mirror.errors import ManifestError, MirrorError, NotFound, RegistryError
 from mirror.oci.content import Descriptor, Digest
 from mirror.oci.copy import Copier, read_graph
 from mirror.oci.manifest import OCI_INDEX, Manifest
@@ -26,6 +26,7 @@ from mirror.oci.storage import Destination, Source
 from mirror.tasks import gather
 
 COSIGN_SUFFIXES = (".sig", ".att", ".sbom")
+_CONTENT_WAS_LOST = frozenset({"MANIFEST_BLOB_UNKNOWN", "BLOB_UNKNOWN", "MANIFEST_UNKNOWN"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +118,14 @@ async def travel(copier: Copier, source: Source, destination: Destination, refer
     except MirrorError as exc:
         problems.append(f"{fallback_tag}: {exc}")
         failures.append(exc)
-    may_come = any(isinstance(exc, Unreachable | RegistryError) and exc.is_temporary for exc in failures)
-    return Travelled(tuple(sorted(set(digests))), tuple(sorted(problems)), may_come)
+    return Travelled(tuple(sorted(set(digests))), tuple(sorted(problems)), any(map(_may_pass, failures)))
+
+
+def _may_pass(failure: MirrorError) -> bool:
+    """Whether *failure* was of the moment; else a registry refuses what it was given, and will again."""
+    if not isinstance(failure, RegistryError):
+        return True
+    return failure.is_temporary or not _CONTENT_WAS_LOST.isdisjoint(failure.codes)
 
 
 async def _keep_fallback(destination: Destination, referrers: Referrers, unlinked: Sequence[Manifest]) -> None:
