@@ -17,7 +17,6 @@ import importlib
 import os
 import signal
 import sys
-import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -291,9 +290,9 @@ def _redact(text: str) -> str:
 
 def _terminated(_number: int, _frame: FrameType | None) -> None:
     """Ends as by Ctrl-C; work that does not end is left to itself after GRACE_S."""
-    deadline = threading.Timer(GRACE_S, _stop_at_once)
-    deadline.daemon = True
-    deadline.start()
+    # an alarm, not a thread: a handler may come in the middle of starting one, which is not to be entered twice
+    signal.signal(signal.SIGALRM, lambda *_: _stop_at_once())
+    signal.setitimer(signal.ITIMER_REAL, GRACE_S)
     if signal.getsignal(signal.SIGINT) in (signal.SIG_IGN, None):  # as in the background of a shell
         raise KeyboardInterrupt
     signal.raise_signal(signal.SIGINT)

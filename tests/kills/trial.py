@@ -156,8 +156,9 @@ class Trials:
             outage.join()
         breaches = [f"{case.kind} at {gate.at} of {self.total}: {breach}" for breach in _ended_well(case.kind, ended)]
         breaches += oracle.whole(self.storage, case.prefix)
+        is_done = ended.code == 0 and "referrers could not be read" not in ended.words
         breaches += oracle.completed(
-            self.storage, case.prefix, self.bed.truth, lambda: self._plain(case.prefix), is_done=ended.code == 0
+            self.storage, case.prefix, self.bed.truth, lambda: self._plain(case.prefix), is_done=is_done
         )
         return f"exit code {ended.code}", breaches
 
