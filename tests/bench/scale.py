@@ -136,6 +136,9 @@ def measured(count: int, steps: int) -> Iterator[Measured]:
                 yield one
 
 
+_PROGRAMS = {"docker-registry": ("docker-registry",), "mirror": MIRROR}
+
+
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -148,7 +151,7 @@ def main() -> None:
     text = table(HEADER, [one.row(firsts[one.command]) for one in found])
     print(text)
     if arguments.write:
-        versions = {"mirror": version_of(MIRROR), "docker-registry": version_of(["docker-registry"])}
+        versions = {name: version_of([*command, "--version"]) for name, command in _PROGRAMS.items()}
         replace_part("scale", f"{machine_line(facts(), versions)}\n\n{text}")
     shutil.rmtree(RESULTS / "scale")
     if any(one.usage.peak > MEMORY_MAX for one in found):
