@@ -5,22 +5,18 @@ from __future__ import annotations
 import asyncio
 import re
 import resource
-import threading
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
-from dataclasses import replace
 from urllib.parse import unquote
 
 import pytest
 
-from mirror.errors import ContentError, ManifestError, MirrorError, RegistryError, Unreachable
+from mirror.errors import ContentError, ManifestError, MirrorError, RegistryError
 from mirror.oci.content import Descriptor, Digest
 from mirror.oci.copy import DEPTH_MAX, Copier, Once, read_blob, read_graph, read_small
-from mirror.oci.registry import Registry, RegistryRepository
-from mirror.oci.transfer import BLOB_ATTEMPTS
+from mirror.oci.registry import Registry
 from tests.content import Image, blob, image, index, multi_platform, push, relay
-from tests.http.naps import Naps
+from tests.oci.copying import NAME, copy
 from tests.servers.client import open_registry
 from tests.servers.distribution import Distribution
 from tests.servers.fake import (
@@ -31,56 +27,11 @@ from tests.servers.fake import (
     Response,
     answer,
     becomes,
-    bytes_are,
     corrupt,
-    cut,
-    fake_registry,
-    hang_up,
-    longer,
     refusal,
     stalled,
-    truncated,
 )
 from tests.servers.loopback import Seen
-
-_NAME = "linkerd/proxy"
-_WHOLE = bytes(range(251)) * 8000  # 2 MB
-
-
-@pytest.fixture
-def upstream() -> Iterator[FakeRegistry]:
-    """Where images come from; `fake` is where they go."""
-    with fake_registry() as running:
-        yield running
-
-
-@pytest.fixture
-async def source(upstream: FakeRegistry) -> AsyncIterator[Registry]:
-    async with open_registry(upstream.url) as opened:
-        Naps().instead(opened.transport)
-        yield opened
-
-
-@pytest.fixture
-async def destination(fake: FakeRegistry) -> AsyncIterator[Registry]:
-    async with open_registry(fake.url) as opened:
-        Naps().instead(opened.transport)
-        yield opened
-
-
-@pytest.fixture
-def copier() -> Iterator[Copier]:
-    opened = Copier(sleep=Naps())
-    yield opened
-    opened.close()
-    assert [] == [thread.name for thread in threading.enumerate() if thread.name.startswith("blob")]
-
-
-async def _copy(copier: Copier, source: RegistryRepository, destination: RegistryRepository, tag: str = "v1") -> None:
-    graph = await read_graph(source, await source.manifest(tag))
-    await copier.copy(source, destination, graph)
-    await copier.place(source, destination, graph.root, tag=tag)
-
 
 # What goes where
 
@@ -91,7 +42,7 @@ async def test_from_one_registry_to_another(open_distribution: Distribution, cop
     async with open_registry(open_distribution.url) as registry:
         source, destination = registry.repository(f"{path}/from"), registry.repository(f"{path}/to")
         await push(source, what, tag="v1")
-        await _copy(copier, source, destination)
+        await copy(copier, source, destination)
 
         graph = await read_graph(destination, await destination.manifest("v1"))
         assert what.manifest == graph.root
@@ -103,8 +54,8 @@ async def test_the_order(upstream: FakeRegistry, fake: FakeRegistry, source: Reg
     """Each manifest after its blobs and children, each read back, then the root with its tag, then one look at it."""
     inner = multi_platform()
     what = index(inner, image(b"third"))
-    upstream.add(_NAME, what, "v1")
-    await _copy(copier, source.repository(_NAME), destination.repository(_NAME))
+    upstream.add(NAME, what, "v1")
+    await copy(copier, source.repository(NAME), destination.repository(NAME))
 
     asked = [str(seen) for seen in fake.requests]
     below = [part for part in what.graph() if part is not what]
@@ -115,7 +66,7 @@ async def test_the_order(upstream: FakeRegistry, fake: FakeRegistry, source: Reg
             assert puts[one.digest] > max(at for at, seen in enumerate(asked) if _names(seen, part))
         for child in one.children:
             assert puts[one.digest] > puts[child.digest]
-    assert [f"PUT /v2/{_NAME}/manifests/v1", f"HEAD /v2/{_NAME}/manifests/v1"] == asked[-2:]
+    assert [f"PUT /v2/{NAME}/manifests/v1", f"HEAD /v2/{NAME}/manifests/v1"] == asked[-2:]
     assert 2 * len(below) + 2 == len([seen for seen in asked if "/manifests/" in seen])
 
 
@@ -137,7 +88,7 @@ async def test_each_blob_is_read_once(
     names = [f"linkerd/{number}" for number in range(6)]
     for name in names:
         upstream.add(name, image(*shared, name.encode()), "v1")
-    await asyncio.gather(*(_copy(copier, source.repository(n), destination.repository(n)) for n in names))
+    await asyncio.gather(*(copy(copier, source.repository(n), destination.repository(n)) for n in names))
 
     reads = Counter(seen.path.rpartition("/")[2] for seen in upstream.asked("GET .*/blobs/.*"))
     unique = {digest for name in names for digest in upstream.repositories[name].blobs}
@@ -158,9 +109,9 @@ async def test_only_what_is_missing_is_sent(
 ) -> None:
     """A blob that is there is mounted from where it is: asking is one request, and nothing else is done."""
     what = image(b"old", b"new")
-    upstream.add(_NAME, what, "v1")
-    fake.add(_NAME, image(b"old"))
-    await _copy(copier, source.repository(_NAME), destination.repository(_NAME))
+    upstream.add(NAME, what, "v1")
+    fake.add(NAME, image(b"old"))
+    await copy(copier, source.repository(NAME), destination.repository(NAME))
 
     assert str(blob(b"old").digest) not in " ".join(map(str, upstream.asked("GET .*/blobs/.*")))
     assert [] == fake.asked("HEAD .*/blobs/.*")
@@ -176,7 +127,7 @@ async def test_a_registry_that_does_not_mount(
     for name in ("linkerd/a", "linkerd/b"):
         upstream.add(name, image(b"an old layer", name.encode() * 100), "v1")
         fake.add(name, image(b"an old layer"))
-        await _copy(copier, source.repository(name), destination.repository(name))
+        await copy(copier, source.repository(name), destination.repository(name))
 
     sent = [seen.target for seen in fake.asked("PUT .*/blobs/.*") if blob(b"an old layer").digest.hex in seen.target]
     assert 1 >= len(sent)  # with it, it was found out
@@ -191,7 +142,7 @@ async def test_a_registry_that_mounts_what_a_manifest_names(
     for name in ("linkerd/a", "linkerd/b"):
         upstream.add(name, image(b"shared", b"an old layer", name.encode() * 100), "v1")
         fake.add(name, image(b"an old layer"))
-        await _copy(copier, source.repository(name), destination.repository(name))
+        await copy(copier, source.repository(name), destination.repository(name))
 
     reads = Counter(seen.path.rpartition("/")[2] for seen in upstream.asked("GET .*/blobs/.*"))
     assert 1 == reads[str(blob(b"shared").digest)]
@@ -203,12 +154,12 @@ async def test_a_mount_that_is_said_and_not_done(
     upstream: FakeRegistry, fake: FakeRegistry, source: Registry, destination: Registry, copier: Copier
 ) -> None:
     """Shows when a manifest is refused: then the registry is asked otherwise, and the blobs are sent."""
-    upstream.add(_NAME, multi_platform(), "v1")
+    upstream.add(NAME, multi_platform(), "v1")
     fake.faults.append(Fault("POST .*mount=.*", answer(201), times=ALWAYS))
-    await _copy(copier, source.repository(_NAME), destination.repository(_NAME))
+    await copy(copier, source.repository(NAME), destination.repository(NAME))
 
-    assert {"v1"} == set(fake.repositories[_NAME].tags)
-    assert upstream.repositories[_NAME].blobs == fake.repositories[_NAME].blobs
+    assert {"v1"} == set(fake.repositories[NAME].tags)
+    assert upstream.repositories[NAME].blobs == fake.repositories[NAME].blobs
 
 
 async def test_a_mount_that_is_an_upload(
@@ -218,7 +169,7 @@ async def test_a_mount_that_is_an_upload(
     fake.manners.mounts = False
     for name in ("linkerd/a", "linkerd/b"):
         upstream.add(name, image(b"shared"), "v1")
-        await _copy(copier, source.repository(name), destination.repository(name))
+        await copy(copier, source.repository(name), destination.repository(name))
 
     assert 4 == len(fake.asked("PUT .*/blobs/.*"))
     assert 5 == len(fake.asked("POST .*"))
@@ -228,228 +179,28 @@ async def test_a_mount_that_is_an_upload(
 # What breaks
 
 
-@pytest.mark.parametrize(
-    ("where", "harm"),
-    [
-        ("upstream", becomes(cut(after=1000))),
-        ("upstream", answer(503)),
-        ("upstream", answer(429, Retry_After="1")),
-        ("destination", hang_up(after=1000)),
-        ("destination", answer(503)),
-    ],
-    ids=["source breaks off", "source 503", "source 429", "destination breaks off", "destination 503"],
-)
-async def test_a_blob_that_breaks_off(
-    upstream: FakeRegistry, fake: FakeRegistry, source: Registry, destination: Registry, copier: Copier,
-    where: str, harm: Harm,
-) -> None:  # fmt: skip
-    """Is begun anew, alone; the bytes of the attempt are taken back."""
-    data = bytes(2_000_000)
-    upstream.add(_NAME, image(data), "v1")
-    place, method = (upstream, "GET") if where == "upstream" else (fake, "PUT")
-    place.faults.append(Fault(f"{method} .*/blobs/.*{blob(data).digest}", harm, times=BLOB_ATTEMPTS - 1))
-    counted = list[int]()
-    repository = source.repository(_NAME)
-    graph = await read_graph(repository, await repository.manifest("v1"))
-    await copier.copy(repository, destination.repository(_NAME), graph, on_bytes=counted.append)
-
-    assert graph.size == sum(counted)
-    assert data == fake.repositories[_NAME].blobs[blob(data).digest]
-    assert BLOB_ATTEMPTS == len(place.asked(f"{method} .*/blobs/.*{blob(data).digest}"))
-
-
-def _breaks_off(response: Response) -> Response:
-    """Half of it comes, and then the connection ends."""
-    return replace(response, body=response.body[: len(response.body) // 2], length=len(response.body))
-
-
-@pytest.mark.parametrize(
-    "answers",
-    [
-        becomes(lambda response: response),
-        becomes(lambda response: replace(response, status=200, body=_WHOLE, headers={})),
-        becomes(lambda response: response.having(Content_Range=f"bytes 0-{len(_WHOLE) - 1}/{len(_WHOLE)}")),
-        becomes(lambda response: response.having(Content_Range="")),
-        refusal(416, "RANGE_INVALID"),
-    ],
-    ids=["the range", "the whole", "another range", "some range", "416"],
-)
-async def test_a_download_that_breaks_off_goes_on(
-    upstream: FakeRegistry, fake: FakeRegistry, source: Registry, destination: Registry, copier: Copier, answers: Harm
-) -> None:
-    """From the byte that it reached, in the same upload, whatever the server makes of a range."""
-    upstream.add(_NAME, image(_WHOLE), "v1")
-    pattern = f"GET .*/blobs/{blob(_WHOLE).digest}"
-    upstream.faults += [Fault(pattern, becomes(_breaks_off)), Fault(pattern, answers, skip=1)]
-    counted = list[int]()
-    repository = source.repository(_NAME)
-    graph = await read_graph(repository, await repository.manifest("v1"))
-    await copier.copy(repository, destination.repository(_NAME), graph, on_bytes=counted.append)
-
-    second = upstream.asked(pattern)[1]
-    assert re.fullmatch(r"bytes=[1-9][0-9]+-", second.headers["range"])
-    assert _WHOLE == fake.repositories[_NAME].blobs[blob(_WHOLE).digest]
-    assert 1 == len(fake.asked(f"PUT .*/blobs/.*{blob(_WHOLE).digest}"))
-    assert graph.size == sum(counted)
-    assert all(count > 0 for count in counted)
-
-
-async def test_a_download_that_goes_on_with_other_bytes(
-    upstream: FakeRegistry, fake: FakeRegistry, source: Registry, destination: Registry, copier: Copier
-) -> None:
-    """Is found out: nothing is stored."""
-    upstream.add(_NAME, image(_WHOLE), "v1")
-    pattern = f"GET .*/blobs/{blob(_WHOLE).digest}"
-    upstream.faults += [Fault(pattern, becomes(_breaks_off)), Fault(pattern, becomes(corrupt), skip=1)]
-
-    with pytest.raises(ContentError, match="the content is corrupt"):
-        await _copy(copier, source.repository(_NAME), destination.repository(_NAME))
-
-    assert blob(_WHOLE).digest not in fake.repositories[_NAME].blobs
-
-
-@pytest.mark.parametrize("reached", [3_000_000, 9_000_000])
-async def test_an_upload_that_breaks_off_goes_on(
-    upstream: FakeRegistry, fake: FakeRegistry, source: Registry, destination: Registry, copier: Copier, reached: int
-) -> None:
-    """From where the registry says that it is, hashed from the last saved state before; nothing is sent twice."""
-    data = _WHOLE * 6
-    upstream.add(_NAME, image(data), "v1")
-    pattern = f"PUT .*/blobs/.*{blob(data).digest}"
-    fake.faults.append(Fault(pattern, hang_up(after=reached)))
-    counted = list[int]()
-    repository = source.repository(_NAME)
-    graph = await read_graph(repository, await repository.manifest("v1"))
-    await copier.copy(repository, destination.repository(_NAME), graph, on_bytes=counted.append)
-
-    first, second = fake.asked(pattern)
-    assert first.path == second.path
-    assert f"{reached}-{len(data) - 1}" == second.headers["content-range"]
-    assert str(len(data) - reached) == second.headers["content-length"]
-    assert data == fake.repositories[_NAME].blobs[blob(data).digest]
-    begins = [seen.headers.get("range", "bytes=0-") for seen in upstream.asked(f"GET .*/blobs/{blob(data).digest}")]
-    assert ["bytes=0-"] == begins[:1]
-    assert 0 <= reached - int(begins[1].removeprefix("bytes=").removesuffix("-")) < 5 * 1024 * 1024
-    assert graph.size == sum(counted)
-
-
-async def test_an_upload_that_goes_on_with_other_bytes(
-    upstream: FakeRegistry, fake: FakeRegistry, source: Registry, destination: Registry, copier: Copier
-) -> None:
-    """Is found out, though the wrong ones were to be passed over."""
-    data = _WHOLE * 4
-    upstream.add(_NAME, image(data), "v1")
-    fake.faults.append(Fault(f"PUT .*/blobs/.*{blob(data).digest}", hang_up(after=3_000_000)))
-    upstream.faults.append(Fault(f"GET .*/blobs/{blob(data).digest}", becomes(corrupt), skip=1))
-
-    with pytest.raises(ContentError, match="the content is corrupt"):
-        await _copy(copier, source.repository(_NAME), destination.repository(_NAME))
-
-    assert blob(data).digest not in fake.repositories[_NAME].blobs
-
-
-@pytest.mark.parametrize("code", ["BLOB_UPLOAD_UNKNOWN", "BLOB_UPLOAD_INVALID"])
-async def test_an_upload_that_is_lost(
-    upstream: FakeRegistry, fake: FakeRegistry, source: Registry, destination: Registry, copier: Copier, code: str
-) -> None:
-    """Is begun anew in another one."""
-    upstream.add(_NAME, image(b"layer"), "v1")
-    fake.faults.append(Fault("PUT .*/blobs/uploads/.*", refusal(404, code)))
-    await _copy(copier, source.repository(_NAME), destination.repository(_NAME))
-
-    assert {"v1"} == set(fake.repositories[_NAME].tags)
-    assert 3 == len(fake.asked("PUT .*/blobs/.*"))
-
-
-async def test_a_token_that_expires_before_a_blob(
-    upstream: FakeRegistry, fake: FakeRegistry, source: Registry, copier: Copier
-) -> None:
-    """Is renewed, for what is read and for what is written."""
-    for registry in (upstream, fake):
-        registry.manners.auth = "bearer"
-    fake.manners.username, fake.manners.password = "me", "secret"
-    upstream.add(_NAME, image(b"layer"), "v1")
-    aged = refusal(401, "UNAUTHORIZED", WWW_Authenticate="Bearer")
-    upstream.faults.append(Fault(f"GET .*/blobs/{blob(b'layer').digest}", aged))
-    fake.faults.append(Fault(f"PUT .*/blobs/.*{blob(b'layer').digest}", aged))
-    async with open_registry(fake.url, username="me", password="secret") as destination:
-        await _copy(copier, source.repository(_NAME), destination.repository(_NAME))
-
-    assert {"v1"} == set(fake.repositories[_NAME].tags)
-    assert [3, 2] == [  # an upload that was refused is read anew
-        len(upstream.asked(f"GET .*/blobs/{blob(b'layer').digest}")),
-        len(fake.asked(f"PUT .*/blobs/.*{blob(b'layer').digest}")),
-    ]
-
-
-async def test_a_registry_that_has_too_much_is_asked_less(
-    upstream: FakeRegistry, fake: FakeRegistry, source: Registry, destination: Registry, copier: Copier
-) -> None:
-    """As long as it says, for blobs as for everything else."""
-    naps = Naps()
-    copier.sleep = naps
-    upstream.add(_NAME, image(b"layer"), "v1")
-    upstream.faults.append(Fault(f"GET .*/blobs/{blob(b'layer').digest}", answer(429, Retry_After="7")))
-    before = source.transport.gate.window
-    await _copy(copier, source.repository(_NAME), destination.repository(_NAME))
-
-    assert 7 <= max(naps.taken) <= 8.75
-    assert before // 2 == source.transport.gate.window
-
-
-async def test_a_blob_that_always_breaks_off(
-    upstream: FakeRegistry, fake: FakeRegistry, source: Registry, destination: Registry, copier: Copier
-) -> None:
-    """Is given up, by name; no manifest is stored."""
-    upstream.add(_NAME, image(b"x" * 10_000), "v1")
-    upstream.faults.append(Fault("GET .*/blobs/.*", becomes(cut(after=10)), times=ALWAYS))
-
-    with pytest.raises(Unreachable, match=f"{upstream.host} cannot be reached"):
-        await _copy(copier, source.repository(_NAME), destination.repository(_NAME))
-
-    assert [] == fake.asked("PUT .*/manifests/.*")
-
-
-@pytest.mark.parametrize("harm", [becomes(corrupt), becomes(truncated), becomes(longer), becomes(bytes_are(b""))])
-async def test_wrong_bytes(
-    upstream: FakeRegistry, fake: FakeRegistry, source: Registry, destination: Registry, copier: Copier, harm: Harm
-) -> None:
-    """Are never tried again, and never written."""
-    data = b"x" * 1_000_000
-    upstream.add(_NAME, image(data), "v1")
-    pattern = f"GET .*/blobs/{blob(data).digest}"
-    upstream.faults.append(Fault(pattern, harm, times=ALWAYS))
-
-    with pytest.raises(ContentError, match=f"{upstream.host}/{_NAME}: .*{blob(data).digest}"):
-        await _copy(copier, source.repository(_NAME), destination.repository(_NAME))
-
-    assert 1 == len(upstream.asked(pattern))
-    assert blob(data).digest not in fake.repositories[_NAME].blobs
-    assert [] == fake.asked("PUT .*/manifests/.*")
-
-
 async def test_a_registry_that_stores_other_bytes(
     upstream: FakeRegistry, fake: FakeRegistry, source: Registry, destination: Registry, copier: Copier
 ) -> None:
     """Is found out by reading back; nothing is tagged."""
-    upstream.add(_NAME, multi_platform(), "v1")
+    upstream.add(NAME, multi_platform(), "v1")
     fake.faults.append(Fault("GET .*/manifests/.*", becomes(corrupt)))
 
-    with pytest.raises(ContentError, match=f"{fake.host}/{_NAME}@.*: the content is corrupt"):
-        await _copy(copier, source.repository(_NAME), destination.repository(_NAME))
+    with pytest.raises(ContentError, match=f"{fake.host}/{NAME}@.*: the content is corrupt"):
+        await copy(copier, source.repository(NAME), destination.repository(NAME))
 
-    assert {} == fake.repositories[_NAME].tags
+    assert {} == fake.repositories[NAME].tags
 
 
 async def test_a_tag_that_names_something_else(
     upstream: FakeRegistry, fake: FakeRegistry, source: Registry, destination: Registry, copier: Copier
 ) -> None:
     """Afterwards, is an error that says what it names."""
-    upstream.add(_NAME, image(b"ours"), "v1")
+    upstream.add(NAME, image(b"ours"), "v1")
     fake.faults.append(Fault("HEAD .*/manifests/v1", answer(404)))
 
-    with pytest.raises(ContentError, match=f"{fake.host}/{_NAME}:v1 names nothing after {image(b'ours').digest}"):
-        await _copy(copier, source.repository(_NAME), destination.repository(_NAME))
+    with pytest.raises(ContentError, match=f"{fake.host}/{NAME}:v1 names nothing after {image(b'ours').digest}"):
+        await copy(copier, source.repository(NAME), destination.repository(NAME))
 
 
 @pytest.mark.parametrize("code", ["MANIFEST_BLOB_UNKNOWN", "BLOB_UNKNOWN", "MANIFEST_UNKNOWN"])
@@ -460,7 +211,7 @@ async def test_content_that_went_missing(
 ) -> None:  # fmt: skip
     """A manifest refused for it has its blobs and children looked for and brought, and is sent once more."""
     what = multi_platform()
-    upstream.add(_NAME, what, "v1")
+    upstream.add(NAME, what, "v1")
     (lost, *_) = what.children
     fake.faults += [
         Fault("PUT .*/manifests/v1", refusal(status, code)),
@@ -468,7 +219,7 @@ async def test_content_that_went_missing(
         Fault(f"HEAD .*/manifests/{lost.digest}", answer(404)),
         Fault(f"HEAD .*/blobs/{lost.manifest.blobs[0].digest}", answer(404), times=2),
     ]
-    await _copy(copier, source.repository(_NAME), destination.repository(_NAME))
+    await copy(copier, source.repository(NAME), destination.repository(NAME))
 
     assert 2 == len(fake.asked("PUT .*/manifests/v1"))
     assert 3 == len(fake.asked(f"PUT .*/manifests/{lost.digest}"))
@@ -479,12 +230,12 @@ async def test_a_refusal_that_stays(
     upstream: FakeRegistry, fake: FakeRegistry, source: Registry, destination: Registry, copier: Copier
 ) -> None:
     """Is told after the second time; one for another reason after the first."""
-    upstream.add(_NAME, image(b"a"), "v1")
+    upstream.add(NAME, image(b"a"), "v1")
     for code, times in (("MANIFEST_BLOB_UNKNOWN", 2), ("TAG_INVALID", 1)):
         fake.requests.clear()
         fake.faults[:] = [Fault("PUT .*/manifests/v1", refusal(400, code), times=ALWAYS)]
         with pytest.raises(RegistryError, match=code):
-            await _copy(copier, source.repository(_NAME), destination.repository(_NAME))
+            await copy(copier, source.repository(NAME), destination.repository(NAME))
 
         assert times == len(fake.asked("PUT .*/manifests/v1"))
 
@@ -494,20 +245,20 @@ async def test_one_image_does_not_disturb_another(
 ) -> None:
     """That shares its blobs, in the same repository or another: they come however the failing one ends."""
     shared, bad = b"shared" * 100_000, b"bad" * 100_000
-    upstream.add(_NAME, image(shared, bad), "bad")
-    upstream.add(_NAME, image(shared), "good")
+    upstream.add(NAME, image(shared, bad), "bad")
+    upstream.add(NAME, image(shared), "good")
     upstream.add("linkerd/other", image(shared), "v1")
     upstream.faults.append(Fault(f"GET .*/blobs/{blob(bad).digest}", becomes(corrupt), times=ALWAYS))
 
     results = await asyncio.gather(
-        _copy(copier, source.repository(_NAME), destination.repository(_NAME), "bad"),
-        _copy(copier, source.repository(_NAME), destination.repository(_NAME), "good"),
-        _copy(copier, source.repository("linkerd/other"), destination.repository("linkerd/other")),
+        copy(copier, source.repository(NAME), destination.repository(NAME), "bad"),
+        copy(copier, source.repository(NAME), destination.repository(NAME), "good"),
+        copy(copier, source.repository("linkerd/other"), destination.repository("linkerd/other")),
         return_exceptions=True,
     )
 
     assert [ContentError, type(None), type(None)] == [type(result) for result in results]
-    assert {"good"} == set(fake.repositories[_NAME].tags)
+    assert {"good"} == set(fake.repositories[NAME].tags)
 
 
 @pytest.mark.parametrize("where", ["source", "destination"])
@@ -515,14 +266,14 @@ async def test_cancelling(
     upstream: FakeRegistry, fake: FakeRegistry, source: Registry, destination: Registry, copier: Copier, where: str
 ) -> None:
     """Ends at once, in the middle of a blob: no thread works on, nothing is tagged, and it can be begun again."""
-    upstream.add(_NAME, image(bytes(3_000_000)), "v1")
+    upstream.add(NAME, image(bytes(3_000_000)), "v1")
     pattern = f"GET .*/blobs/{blob(bytes(3_000_000)).digest}"
     if where == "source":
         upstream.faults.append(Fault(pattern, becomes(stalled(after=1_000_000))))
     else:
         stalling = Harm(instead=Response(201, body=b"xx", stall_after=1))
         fake.faults.append(Fault(f"PUT .*/blobs/.*{blob(bytes(3_000_000)).digest}", stalling, times=2))
-    copying = asyncio.create_task(_copy(copier, source.repository(_NAME), destination.repository(_NAME)))
+    copying = asyncio.create_task(copy(copier, source.repository(NAME), destination.repository(NAME)))
     await _until_asked(upstream, pattern)
     await asyncio.sleep(0.1)
     begin = time.monotonic()
@@ -533,8 +284,8 @@ async def test_cancelling(
     assert time.monotonic() - begin < 2
     assert 0 == copier._threads._work_queue.qsize()
     assert [] == fake.asked("PUT .*/manifests/.*")
-    await _copy(copier, source.repository(_NAME), destination.repository(_NAME))
-    assert {"v1"} == set(fake.repositories[_NAME].tags)
+    await copy(copier, source.repository(NAME), destination.repository(NAME))
+    assert {"v1"} == set(fake.repositories[NAME].tags)
 
 
 async def _until_asked(registry: FakeRegistry, pattern: str) -> None:
@@ -550,8 +301,8 @@ async def test_a_nested_index(upstream: FakeRegistry, source: Registry) -> None:
     leaf = image(b"leaf")
     middle = index(leaf, image(b"other"))
     what = index(middle, leaf, index(middle))
-    upstream.add(_NAME, what, "v1")
-    repository = source.repository(_NAME)
+    upstream.add(NAME, what, "v1")
+    repository = source.repository(NAME)
     graph = await read_graph(repository, await repository.manifest("v1"))
 
     order = [manifest.digest for manifest in (*graph.below, graph.root)]
@@ -567,11 +318,11 @@ async def test_indexes_too_deep(upstream: FakeRegistry, source: Registry) -> Non
     what: Image = image(b"leaf")
     for _ in range(DEPTH_MAX + 1):
         what = index(what)
-    upstream.add(_NAME, what, "deep")
-    upstream.add(_NAME, what.children[0], "deep-enough")
-    repository = source.repository(_NAME)
+    upstream.add(NAME, what, "deep")
+    upstream.add(NAME, what.children[0], "deep-enough")
+    repository = source.repository(NAME)
 
-    with pytest.raises(ManifestError, match=f"{upstream.host}/{_NAME}@.*: indexes nest more than {DEPTH_MAX} deep"):
+    with pytest.raises(ManifestError, match=f"{upstream.host}/{NAME}@.*: indexes nest more than {DEPTH_MAX} deep"):
         await read_graph(repository, await repository.manifest("deep"))
     assert DEPTH_MAX == len((await read_graph(repository, await repository.manifest("deep-enough"))).below)
 
@@ -581,8 +332,8 @@ async def test_a_graph_that_fans_out(upstream: FakeRegistry, source: Registry) -
     layer: list[Image] = [image(b"leaf %d" % number) for number in range(12)]
     for level in range(3):
         layer = [index(*layer, annotations=[{"at": f"{level} {number}"}]) for number in range(12)]
-    upstream.add(_NAME, index(*layer), "v1")
-    repository = source.repository(_NAME)
+    upstream.add(NAME, index(*layer), "v1")
+    repository = source.repository(NAME)
     graph = await read_graph(repository, await repository.manifest("v1"))
 
     assert 4 * 12 == len(graph.below)
@@ -593,18 +344,18 @@ async def test_a_graph_that_fans_out(upstream: FakeRegistry, source: Registry) -
 async def test_a_child_that_is_not_what_was_promised(upstream: FakeRegistry, source: Registry, missing: bool) -> None:
     """Is named, with its platform where it is missing."""
     what = multi_platform()
-    upstream.add(_NAME, what, "v1")
+    upstream.add(NAME, what, "v1")
     child = what.children[1].digest
     root = what.manifest
     if missing:
-        del upstream.repositories[_NAME].manifests[child]
+        del upstream.repositories[NAME].manifests[child]
     else:
         view = root.raw.replace(b'"size":%d' % root.children[1].size, b'"size":%d' % (root.children[1].size + 1))
         root = type(root).parse(view, where="here")
     expected = f"lists {child} .linux/arm64." if missing else "the manifest has 553 bytes, 554 were promised"
 
     with pytest.raises(ContentError, match=expected):
-        await read_graph(source.repository(_NAME), root)
+        await read_graph(source.repository(NAME), root)
 
 
 # Once
@@ -724,8 +475,8 @@ async def test_what_was_forgotten_is_counted_apart() -> None:
 
 async def test_small_blobs(upstream: FakeRegistry, source: Registry) -> None:
     """Are read whole, verified, and bounded before a byte is asked for."""
-    upstream.add(_NAME, image(b"content"), "v1")
-    repository = source.repository(_NAME)
+    upstream.add(NAME, image(b"content"), "v1")
+    repository = source.repository(NAME)
 
     assert b"content" == await read_small(repository, blob(b"content"), bound=7)
     asked = len(upstream.requests)
@@ -736,9 +487,9 @@ async def test_small_blobs(upstream: FakeRegistry, source: Registry) -> None:
 
 async def test_a_small_blob_that_stalls_can_be_given_up(upstream: FakeRegistry, source: Registry) -> None:
     """At once: no thread is left to wait for its deadline."""
-    upstream.add(_NAME, image(b"content"), "v1")
+    upstream.add(NAME, image(b"content"), "v1")
     upstream.faults.append(Fault("GET .*", becomes(stalled(after=0))))
-    reading = asyncio.create_task(read_small(source.repository(_NAME), blob(b"content"), bound=10))
+    reading = asyncio.create_task(read_small(source.repository(NAME), blob(b"content"), bound=10))
     await _until_asked(upstream, ".*")
     reading.cancel()
     begin = time.monotonic()
