@@ -52,7 +52,7 @@ class Wire(Protocol):
     async def exchange(
         self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, *, bound: int
     ) -> Answer:
-        """The answer to a request, redirects included, its body whole.
+        """The answer to a request, whatever it is, a redirect too; its body whole.
 
         Raises Unreachable where there is none, and ContentError for a body of more than *bound* bytes.
         """
