@@ -17,8 +17,10 @@ from urllib.parse import urlsplit
 
 import structlog
 
-from mirror.destinations.ecr import PUT_IMAGE_PER_SECOND, is_ecr
-from mirror.destinations.generic import Mirror
+from mirror.destinations.ecr.dialect import EcrDialect
+from mirror.destinations.ecr.host import PUT_IMAGE_PER_SECOND, is_ecr
+from mirror.destinations.harbor.dialect import HarborDialect
+from mirror.destinations.mirror import Mirror
 from mirror.errors import RegistryError, UsageError
 from mirror.http.connections import Connections
 from mirror.http.gate import Gate
@@ -31,16 +33,19 @@ from mirror.linkerd.parts import Fetched
 from mirror.linkerd.release import Selector, parse_selector
 from mirror.oci.auth import Authenticator, Credential, DockerConfiguration
 from mirror.oci.content import Digest
+from mirror.oci.dialect import Dialect
 from mirror.oci.layout import Layout
 from mirror.oci.reference import Reference, Repository
 from mirror.oci.registry import Registry, RegistryRepository, refusal
 from mirror.oci.storage import Destination
-from mirror.settings import LayoutDestination, RegistryDestination, Settings
+from mirror.settings import EcrDestination, HarborDestination, LayoutDestination, RegistryDestination, Settings
 from mirror.sync import Progress, Syncer
 
 if TYPE_CHECKING:
     from mirror.linkerd.chart import ChartRepository
     from mirror.linkerd.versions import VersionsFile
+
+RegistryLike = RegistryDestination | EcrDestination | HarborDestination
 
 DEFAULT_DESTINATION = "oci:./linkerd-mirror"
 
@@ -121,7 +126,8 @@ class App:
                 transport,
                 connections,
                 Authenticator(host, transport, credentials),
-                manifest_puts=Gate(per_second=PUT_IMAGE_PER_SECOND if is_ecr(host) else 0),
+                self._dialect(host),
+                Gate(per_second=PUT_IMAGE_PER_SECOND if is_ecr(host) else 0),
             )
         return self._registries[host]
 
@@ -137,7 +143,7 @@ class App:
 
     def _known_hosts(self) -> set[str]:
         names = [*self.settings.registries, *(entry.alias for entry in self.settings.registries.values())]
-        names += [d.registry for d in self.settings.destinations.values() if isinstance(d, RegistryDestination)]
+        names += [d.registry for d in self.settings.destinations.values() if not isinstance(d, LayoutDestination)]
         return {name.partition("/")[0] for name in names if name}
 
     def catalogue(self) -> ChartCatalogue:
@@ -199,9 +205,10 @@ class App:
         match self.settings.destinations[name]:
             case LayoutDestination(directory=directory, paths=paths, pull_registry=pull):
                 return replace(self._layout(directory), name=name, paths=paths, pull_registry=pull)
-            case RegistryDestination(registry=host, prefix=prefix, paths=paths, pull_registry=pull):
-                mirror = self._registry_mirror(host, prefix)
-                return replace(mirror, name=name, paths=paths, pull_registry=pull or mirror.pull_registry)
+            case (RegistryDestination() | EcrDestination() | HarborDestination()) as configured:
+                mirror = self._registry_mirror(configured)
+                pull = configured.pull_registry or mirror.pull_registry
+                return replace(mirror, name=name, paths=configured.paths, pull_registry=pull)
 
     def _given(self, to: str) -> Mirror:
         if to.startswith("oci:"):
@@ -217,7 +224,16 @@ class App:
             )
         if slash:
             Repository(host, prefix)
-        return self._registry_mirror(host, prefix)
+        return self._registry_mirror(self._kept(host, prefix))
+
+    def _kept(self, host: str, prefix: str) -> RegistryLike:
+        """What stands for HOST/PREFIX: the settings of a destination there, as for its credentials; else its kind's."""
+        there = [d for d in self.settings.destinations.values() if not isinstance(d, LayoutDestination)]
+        if beside := next((d for d in there if d.registry == host and d.kind != "registry"), None):
+            return beside.model_copy(update={"prefix": prefix, "pull_registry": "", "paths": "flat"})
+        if is_ecr(host):
+            return EcrDestination(kind="ecr", registry=host, prefix=prefix)
+        return RegistryDestination(kind="registry", registry=host, prefix=prefix)
 
     def _layout(self, directory: Path) -> Mirror:
         layout = Layout(directory)
@@ -228,12 +244,22 @@ class App:
 
         return Mirror(_folder(place), place, ":", "", "flat", "", open_name)
 
-    def _registry_mirror(self, host: str, prefix: str) -> Mirror:
+    def _registry_mirror(self, destination: RegistryLike) -> Mirror:
+        host, prefix = destination.registry, destination.prefix
+
         def open_path(path: str) -> Destination:
             return self.registry(host).repository(path)
 
         place = f"{host}/{prefix}" if prefix else host
         return Mirror(_folder(place), place, "/", prefix, "flat", place, open_path)
+
+    def _dialect(self, host: str) -> Dialect:
+        """How *host* departs from the specification."""
+        if is_ecr(host):
+            return EcrDialect()
+        destinations = self.settings.destinations.values()
+        is_harbor = any(isinstance(each, HarborDestination) and each.registry == host for each in destinations)
+        return HarborDialect() if is_harbor else Dialect()
 
     def wanted(self, accept: Mapping[Reference, Digest] | None = None) -> Wanted:
         """What the settings want of every mirror, and what the command line accepts beside."""

@@ -6,11 +6,13 @@
     │   ├── BadReference                   an image reference or digest that cannot be read
     │   └── UnknownRelease                no such release, with the nearest ones
     ├── Refused                     3     a human must decide
+    │   └── TagTaken                      the registry lets nobody change the tag, and it names something else
     └── WorldError                  1     the world failed
         ├── Unreachable                   network, name resolution, TLS, deadline
         ├── RegistryError                 an answer from a registry that is not the one asked for
         │   ├── NotFound                  404
-        │   └── AccessDenied              401 and 403
+        │   ├── AccessDenied              401 and 403
+        │   └── ImmutableTag              a tag that is there and may not be written again
         ├── ContentError                  bytes that are not what was promised; never retried
         ├── ManifestError                 a manifest that cannot be read, or is of a kind we refuse
         ├── LayoutError                   an OCI image layout on disk: not one, full, not writable
@@ -62,6 +64,10 @@ class Refused(MirrorError):
     exit_code = 3
 
 
+class TagTaken(Refused):
+    """The registry lets nobody change a tag, and it names something else than it is to name."""
+
+
 class WorldError(MirrorError):
     """Something outside of us failed."""
 
@@ -76,7 +82,10 @@ class Unreachable(WorldError):
 
 
 class RegistryError(WorldError):
-    """A registry answered *status* with the specification's error *codes* (distribution-spec, #error-codes)."""
+    """A registry answered *status* with the specification's error *codes* (distribution-spec, #error-codes).
+
+    *where* and *asked* (a method) say to what, *words* is its own message.
+    """
 
     def __init__(
         self,
@@ -84,12 +93,18 @@ class RegistryError(WorldError):
         *,
         status: int = 0,
         codes: tuple[str, ...] = (),
+        words: str = "",
+        where: str = "",
+        asked: str = "",
         wait_s: float | None = None,
         is_temporary: bool | None = None,
     ) -> None:
         super().__init__(message)
         self.status = status
         self.codes = codes
+        self.words = words
+        self.where = where
+        self.asked = asked
         self.wait_s = wait_s
         """Seconds that the registry asked us to wait before another try."""
         self.is_temporary = status in TEMPORARY_STATUSES if is_temporary is None else is_temporary
@@ -102,6 +117,10 @@ class NotFound(RegistryError):
 
 class AccessDenied(RegistryError):
     """The registry refused our credential, or wants one that we do not have."""
+
+
+class ImmutableTag(RegistryError):
+    """A tag is there, and the registry lets nobody write it again, be it the same."""
 
 
 class ContentError(WorldError):

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 import structlog
 
 from mirror import record as records
-from mirror.destinations.generic import Mirror
+from mirror.destinations.mirror import Mirror
 from mirror.errors import ManifestError, MirrorError, UsageError
 from mirror.linkerd.movements import moved, went_back
 from mirror.linkerd.parts import Chart, ChartFacts, Image

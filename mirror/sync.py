@@ -20,7 +20,7 @@ from typing import Protocol
 import structlog
 
 from mirror import record as records
-from mirror.errors import HelmError, MirrorError, WorldError
+from mirror.errors import HelmError, MirrorError, Refused, WorldError
 from mirror.inventory import ImagePlan, ReleasePlan, Surveyor
 from mirror.linkerd.release import Selector
 from mirror.oci.content import Digest
@@ -28,7 +28,7 @@ from mirror.oci.copy import Copier, Graph, read_graph
 from mirror.oci.manifest import Manifest, restricted
 from mirror.oci.referrers import Travelled, gathered, travel
 from mirror.oci.verify import walk
-from mirror.plan import Adopt, Copy, Fail, Keep, Recorded, Refuse, Target
+from mirror.plan import RECORD_NAME, Adopt, Copy, Fail, Keep, Recorded, Refuse, Target
 from mirror.record import Evidence, Missing, Record, RecordedImage
 from mirror.report import ImageOutcome, ImageReport, Proof, ReleaseReport, SyncReport
 from mirror.tasks import gather
@@ -147,6 +147,8 @@ class Syncer:
 
         try:
             result = await self._carry_out(copier, plan, image, count)
+        except Refused as exc:
+            result = _Result("refused", image.recorded, reason=str(exc))
         except MirrorError as exc:
             result = _Result("failed", image.recorded, reason=str(exc))
         report = ImageReport(
@@ -225,6 +227,7 @@ class Syncer:
         source, destination = self.surveyor.source(image.source), plan.mirror.repository(image.target.path)
         index = await source.manifest(action.upstream)
         graph = await read_graph(source, restricted(index, self.surveyor.wanted.platforms, where=source.name))
+        await plan.mirror.prepare(image.target.path)
         self.progress.image_started(image.image.reference, graph.size)
         await copier.copy(source, destination, graph, on_bytes=on_bytes)
         travelled = await self._referrers(copier, plan, image, action.upstream, root=graph.root)
@@ -283,6 +286,7 @@ class Syncer:
         if not records.is_changed(record, plan.before):
             return ""
         try:
+            await plan.mirror.prepare(RECORD_NAME)
             await records.write(plan.mirror.records, record, verified_at=self.now())
         except MirrorError as exc:
             return f"the record could not be written: {exc}"

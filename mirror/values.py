@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from mirror.destinations.generic import Mirror
+from mirror.destinations.mirror import Mirror
 from mirror.errors import LayoutError
 from mirror.inventory import Wanted
 from mirror.linkerd.overrides import Heading, Located, hardcoded, remedy, values_file

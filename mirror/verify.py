@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mirror import record as records
-from mirror.destinations.generic import Mirror
+from mirror.destinations.mirror import Mirror
 from mirror.errors import MirrorError, Refused
 from mirror.oci.verify import walk
 from mirror.record import Record, RecordedImage

@@ -23,7 +23,7 @@ MODULES = {
 # What a place may import, besides its own room. The longest name that fits a module decides; a room's name stands for
 # all that is in it.
 OCI_TYPES = ("oci.content", "oci.reference", "oci.manifest")
-ENGINE = ("errors", "tasks", "oci", "linkerd", "destinations", "plan", "report", "record")
+ENGINE = ("errors", "tasks", "oci", "linkerd", "destinations", "plan", "report", "findings", "record")
 RULES: dict[str, tuple[str, ...]] = {
     "errors": (),
     "loading": (),
@@ -36,13 +36,15 @@ RULES: dict[str, tuple[str, ...]] = {
     "linkerd.chart": ("errors", "http", "tasks", *OCI_TYPES),
     "plan": ("errors", *OCI_TYPES),
     "report": ("errors", *OCI_TYPES, "plan"),
-    "destinations": ("errors", "http", "oci", "plan"),
+    "findings": (),
+    "destinations": ("errors", "http", "oci", "plan", "findings", "tasks"),
+    "destinations.ecr.host": (),
     "record": ("errors", "oci", "linkerd", "plan"),
     "inventory": ENGINE,
     "values": (*ENGINE, "inventory"),
     "verify": (*ENGINE, "inventory"),
     "sync": (*ENGINE, "inventory", "values", "verify"),
-    "settings": ("errors", "durations", "oci.content", "oci.reference"),
+    "settings": ("errors", "durations", "oci.content", "oci.reference", "destinations.ecr.host"),
     "app": (*ENGINE, "http", "inventory", "values", "verify", "sync", "settings"),
     "demo": ("errors", *OCI_TYPES),
     "demo.walkthrough": (*ENGINE, "http", "inventory", "values", "verify", "sync", "settings", "app"),
@@ -66,8 +68,10 @@ DISTRIBUTIONS = {"yaml": "pyyaml", "pydantic_core": "pydantic", "pydantic_settin
 
 PURE = frozenset(
     {
+        "destinations.ecr.host",
         "durations",
         "errors",
+        "findings",
         "oci.content",
         "oci.manifest",
         "oci.reference",

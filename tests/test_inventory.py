@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from mirror.app import App
-from mirror.destinations.generic import Mirror
+from mirror.destinations.mirror import Mirror
 from mirror.errors import UnknownRelease, UsageError
 from mirror.http.proxies import Proxies
 from mirror.inventory import Wanted

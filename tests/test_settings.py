@@ -21,6 +21,10 @@ from mirror.oci.content import Digest, Platform
 from mirror.oci.reference import Reference, Repository
 from mirror.settings import (
     Channel,
+    EcrDestination,
+    EcrRepository,
+    HarborDestination,
+    HarborProject,
     LayoutDestination,
     Loaded,
     Overrides,
@@ -33,6 +37,7 @@ from mirror.settings import (
 )
 
 EXAMPLE = Path(__file__).parents[1] / "config.example.toml"
+ECR = "123456789012.dkr.ecr.eu-west-1.amazonaws.com"
 DIGEST = f"sha256:{'a' * 64}"
 
 
@@ -78,6 +83,10 @@ class TestDefaults:
             (data["channels"]["edge"], Channel),
             (data["registries"]["ghcr.io"] | data["registries"]["cr.l5d.io"], Registry),
             (data["destinations"]["production"], RegistryDestination),
+            (data["destinations"]["aws"], EcrDestination),
+            (data["destinations"]["aws"]["repository"], EcrRepository),
+            (data["destinations"]["harbor"], HarborDestination),
+            (data["destinations"]["harbor"]["project"], HarborProject),
             (data["destinations"]["disk"], LayoutDestination),
         ):
             assert set(model.model_fields) - {"password"} == set(entry), model
@@ -85,6 +94,9 @@ class TestDefaults:
         assert Settings() == plain
         assert Registry() == settings.registries["ghcr.io"]
         production, disk = settings.destinations["production"], settings.destinations["disk"]
+        aws, harbor = settings.destinations["aws"], settings.destinations["harbor"]
+        assert EcrDestination(kind="ecr", registry=ECR) == aws
+        assert HarborDestination(kind="harbor", registry="harbor.example.com", prefix="linkerd") == harbor
         assert RegistryDestination(kind="registry", registry="registry.example.com") == production
         assert LayoutDestination(kind="layout", directory=Path("linkerd-mirror")) == disk
 
@@ -93,7 +105,7 @@ class TestDefaults:
         text = EXAMPLE.read_text()
         choices = [
             value
-            for model in (Policy, Overrides, RegistryDestination, LayoutDestination)
+            for model in (Policy, Overrides, RegistryDestination, EcrDestination, EcrRepository, LayoutDestination)
             for field in model.model_fields.values()
             for value in get_args(field.annotation)
             if isinstance(value, str)
@@ -255,23 +267,59 @@ class TestFile:
             id="password in the file",
         ),
         pytest.param(
-            '[destinations.x]\nkind = "ecr"',
-            'destinations.x.kind is "ecr": Amazon ECR gets its own kind in a later version',
-            id="ecr",
+            '[destinations.x]\nkind = "ecr"\nregistry = "public.ecr.aws"',
+            "destinations.x: public.ecr.aws is Amazon's public registry",
+            id="public ecr",
         ),
         pytest.param(
-            '[destinations.x]\nkind = "harbor"',
-            'destinations.x.kind is "harbor": Harbor gets its own kind in a later version',
-            id="harbor",
+            '[destinations.x]\nkind = "ecr"\nregistry = "harbor.example.com"',
+            "destinations.x: registry is no host of ECR: expected as 123456789012.dkr.ecr.eu-west-1.amazonaws.com",
+            id="no ecr",
+        ),
+        pytest.param(
+            f'[destinations.x]\nkind = "ecr"\nregistry = "{ECR}"\nexternal_id = "1"',
+            "destinations.x: external_id needs role_arn",
+            id="external id without a role",
+        ),
+        pytest.param(
+            f'[destinations.x]\nkind = "ecr"\nregistry = "{ECR}"\nrepository.kms_key = "alias/x"',
+            'destinations.x.repository: kms_key needs encryption = "KMS" or "KMS_DSSE"',
+            id="key without kms",
+        ),
+        pytest.param(
+            f'[destinations.x]\nkind = "ecr"\nregistry = "{ECR}"\nrepository.tag_mutability = "IMMUTABLE"\n'
+            'repository.exclusions = ["sha256-*"]',
+            'destinations.x.repository: exclusions needs tag_mutability = "IMMUTABLE_WITH_EXCLUSION"',
+            id="exclusions of nothing",
+        ),
+        pytest.param(
+            f'[destinations.x]\nkind = "ecr"\nregistry = "{ECR}"\nrepository.exclusions = ["a/b"]',
+            'destinations.x.repository.exclusions.0 is "a/b": expected what ^[0-9a-zA-Z._*-]{1,128}$ matches',
+            id="no pattern of ecr",
+        ),
+        pytest.param(
+            f'[destinations.x]\nkind = "ecr"\nregistry = "{ECR}"\nrepository.exclusions = ["a","b","c","d","e","f"]',
+            "destinations.x.repository.exclusions has 6 entries: expected at most 5",
+            id="more patterns than ecr takes",
+        ),
+        pytest.param(
+            '[destinations.x]\nkind = "harbor"\nregistry = "harbor.example.com"',
+            "destinations.x: prefix is missing: its first part is the project",
+            id="no project",
+        ),
+        pytest.param(
+            '[destinations.x]\nkind = "harbor"\nregistry = "harbor.example.com"\nprefix = "l"\nproject.public = true',
+            "destinations.x: project is how a project is made: it needs create_project = true",
+            id="a project that is not made",
         ),
         pytest.param(
             '[destinations.x]\nkind = "disk"',
-            'destinations.x.kind is "disk": expected "registry" or "layout"',
+            'destinations.x.kind is "disk": expected "ecr", "harbor", "registry" or "layout"',
             id="kind",
         ),
         pytest.param(
             '[destinations.x]\nregistry = "a.b"',
-            'destinations.x.kind is missing: expected "registry" or "layout"',
+            'destinations.x.kind is missing: expected "ecr", "harbor", "registry" or "layout"',
             id="no kind",
         ),
         pytest.param(

@@ -24,7 +24,7 @@ from mirror.cli.options import to_option
 
 if TYPE_CHECKING:
     from mirror.cli.main import Context
-    from mirror.destinations.generic import Mirror
+    from mirror.destinations.mirror import Mirror
     from mirror.linkerd.catalogue import ChartCatalogue, Listed
     from mirror.linkerd.release import Release
 

@@ -49,6 +49,8 @@ class Credential:
     username: str = ""
     password: str = field(default="", repr=False)
     identity_token: str = field(default="", repr=False)
+    renew_at: float | None = None
+    """When another is to be asked for, by `time.monotonic()`; None for one that does not age."""
 
     @property
     def basic(self) -> str:
@@ -242,12 +244,17 @@ class Authenticator:
         return bool(sent) and self._give_up_credential(scope, f"{answer.status} from {where}")
 
     def has_aged(self, scope: str, sent: str) -> bool:
-        """Whether the header *sent*, which was refused, is a token: expired, or revoked, it is not used again.
+        """Whether the header *sent*, which was refused, is one that ages: expired, or revoked, it is not used again.
 
         May come from any thread.
         """
         if not sent.startswith("Bearer "):
-            return False
+            credential = self._credential
+            if credential is None or credential.renew_at is None:
+                return False
+            if credential.basic == sent:  # else another request has renewed it meanwhile
+                self._has_looked = False
+            return True
         cached = self._tokens.get(scope)
         if cached is not None and cached.value == sent.removeprefix("Bearer "):
             self._tokens.pop(scope, None)  # else another request has renewed it meanwhile
@@ -283,12 +290,16 @@ class Authenticator:
         return there.geturl()
 
     async def _look_up(self, scope: str) -> Credential | None:
-        if not self._has_looked:
+        if self._is_to_look():
             async with self._lock(""):
-                if not self._has_looked and self.credentials is not None:
+                if self._is_to_look() and self.credentials is not None:
                     self._credential = await asyncio.to_thread(self.credentials.credential, self.host)
                 self._has_looked = True
         return None if scope in self._anonymous else self._credential
+
+    def _is_to_look(self) -> bool:
+        renew_at = self._credential.renew_at if self._credential else None
+        return not self._has_looked or (renew_at is not None and renew_at <= time.monotonic())
 
     def _give_up_credential(self, scope: str, reason: str) -> bool:
         """Whether reading *scope* goes on without the credential; writing never does, and other scopes keep it."""

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mirror.errors import ManifestError, MirrorError, NotFound, RegistryError
+from mirror.errors import ManifestError, MirrorError, NotFound, Refused, RegistryError
 from mirror.oci.content import Descriptor, Digest
 from mirror.oci.copy import Copier, read_graph
 from mirror.oci.manifest import OCI_INDEX, Manifest
@@ -124,7 +124,7 @@ async def travel(copier: Copier, source: Source, destination: Destination, refer
 def _may_pass(failure: MirrorError) -> bool:
     """Whether *failure* was of the moment; else a registry refuses what it was given, and will again."""
     if not isinstance(failure, RegistryError):
-        return True
+        return not isinstance(failure, Refused)
     return failure.is_temporary or not _CONTENT_WAS_LOST.isdisjoint(failure.codes)
 
 

@@ -3,7 +3,8 @@
     Registry(host) ──repository(path)──► RegistryRepository (storage.py)
        │ Transport      small requests, tried again (http/transport.py)
        │ Connections    what they and blob bodies go over (http/connections.py, stream.py)
-       └ Authenticator  who we are (auth.py)
+       ├ Authenticator  who we are (auth.py)
+       └ Dialect        how it departs from the specification (dialect.py)
 
 Every refusal becomes an exception that says where, what was asked, and the registry's own words.
 """
@@ -14,11 +15,21 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
 import structlog
 
-from mirror.errors import TOO_MUCH, AccessDenied, BadReference, ContentError, NotFound, RegistryError
+from mirror.errors import (
+    TOO_MUCH,
+    AccessDenied,
+    BadReference,
+    ContentError,
+    ImmutableTag,
+    NotFound,
+    RegistryError,
+    TagTaken,
+)
 from mirror.http.answer import Answer, checked_target, origin
 from mirror.http.connections import Connections
 from mirror.http.gate import Gate
@@ -28,6 +39,7 @@ from mirror.oci import manifest as manifests
 from mirror.oci.auth import Authenticator
 from mirror.oci.blob import Upload
 from mirror.oci.content import Descriptor, Digest, verified
+from mirror.oci.dialect import Dialect
 from mirror.oci.manifest import Manifest
 
 _PAGES_MAX = 1000
@@ -58,6 +70,7 @@ class Registry:
     transport: Transport
     connections: Connections
     auth: Authenticator
+    dialect: Dialect = field(default_factory=Dialect)
     manifest_puts: Gate = field(default_factory=Gate)
     """What writing manifests is held to beside: ECR limits PutImage by itself."""
     lacks_referrers_api: bool = field(default=False, init=False)
@@ -90,6 +103,7 @@ class Registry:
             sent = await self.auth.authorization(scope)
             authorized = {**(headers or {}), **({"Authorization": sent} if sent else {})}
             answer = await self.transport.send(method, url, headers=authorized, body=body, bound=bound, follow=follow)
+            answer = self.dialect.meant(answer, sent=sent)
             self._warn(answer.headers.get("warning", "")[:500])
             if answer.status not in (401, 403):
                 return answer
@@ -97,7 +111,11 @@ class Registry:
             has_renewed = len(tokens) > 1
             if not await self.auth.is_worth_retrying(answer, sent, scope, where=where, has_renewed=has_renewed):
                 break
-        raise refusal(answer, where=where, asked=method)
+        raise self.refusal(answer, where=where, asked=method)
+
+    def refusal(self, answer: Answer, *, where: str, asked: str, manifest: Manifest | None = None) -> RegistryError:
+        """The exception for an answer that is not the one asked for, in this registry's sense."""
+        return self.dialect.explained(refusal(answer, where=where, asked=asked), manifest=manifest)
 
     def _warn(self, warning: str) -> None:  # distribution-spec v1.1 #warnings: logged once, never acted on
         if warning and warning not in self._warnings and len(self._warnings) < _WARNINGS_MAX:
@@ -109,29 +127,27 @@ def refusal(answer: Answer, *, where: str, asked: str) -> RegistryError:
     """The exception for an answer that is not the one asked for: distribution-spec v1.1 #error-codes."""
     codes, words = _error_codes(answer.body)
     said = f": {words}" if words else ""
+    facts: dict[str, Any] = {
+        "status": answer.status, "codes": codes, "words": words, "where": where, "asked": asked
+    }  # fmt: skip
     match answer.status:
         case 401 | 403:
             host = where.split("/", 1)[0]
             return AccessDenied(
                 f"{where}: the registry refused {asked} ({answer.status}{said}): check the credential for {host}",
-                status=answer.status,
-                codes=codes,
+                **facts,
             )
         case 404:
-            return NotFound(f"{where}: not found (404{said})", status=404, codes=codes)
+            return NotFound(f"{where}: not found (404{said})", **facts)
         case 429:
             return RegistryError(
-                f"{where}: too many requests (429{said}): try again later",
-                status=429,
-                codes=codes,
-                wait_s=answer.wait_s(),
+                f"{where}: too many requests (429{said}): try again later", wait_s=answer.wait_s(), **facts
             )
         case _:
             return RegistryError(
                 f"{where}: the registry answered {asked} with {answer.status}{said}",
-                status=answer.status,
-                codes=codes,
                 wait_s=answer.wait_s(),
+                **facts,
             )
 
 
@@ -184,7 +200,7 @@ class RegistryRepository:
         if answer.status == 404:
             return None
         if answer.status != 200:
-            raise refusal(answer, where=self._at(version), asked="HEAD")
+            raise self.registry.refusal(answer, where=self._at(version), asked="HEAD")
         stated = _stated_digest(answer, where=self._at(version))
         return stated or (await self.manifest(version)).digest
 
@@ -193,7 +209,7 @@ class RegistryRepository:
         where = self._at(version)
         answer = await self._get("GET", f"manifests/{version}", where=where, accept=manifests.ACCEPT)
         if answer.status != 200:
-            raise refusal(answer, where=where, asked="GET")
+            raise self.registry.refusal(answer, where=where, asked="GET")
         algorithm = "sha256"
         if isinstance(version, Digest):
             verified(answer.body, version, where=where)
@@ -228,7 +244,7 @@ class RegistryRepository:
             answer = await self._get("GET", url, where=where, accept=manifests.OCI_INDEX, follow=False)
             kind = answer.headers.get("content-type", "").partition(";")[0].strip()
             if answer.status in (429, 500, 502, 503, 504):
-                raise refusal(answer, where=where, asked="GET")
+                raise self.registry.refusal(answer, where=where, asked="GET")
             if answer.status != 200 or kind != manifests.OCI_INDEX:
                 return None
             found += Manifest.parse(answer.body, kind, where=where).children
@@ -247,7 +263,7 @@ class RegistryRepository:
             if answer.status == 404:
                 return ()
             if answer.status != 200:
-                raise refusal(answer, where=where, asked="GET")
+                raise self.registry.refusal(answer, where=where, asked="GET")
             try:
                 found.update(map(str, json.loads(answer.body).get("tags") or ()))
             except (ValueError, AttributeError, TypeError, RecursionError) as exc:
@@ -264,7 +280,7 @@ class RegistryRepository:
         if answer.status == 404:
             return False
         if answer.status != 200:
-            raise refusal(answer, where=where, asked="HEAD")
+            raise self.registry.refusal(answer, where=where, asked="HEAD")
         length = answer.headers.get("content-length")
         return length is None or length == str(blob.size)
 
@@ -291,7 +307,7 @@ class RegistryRepository:
             answer = await self.registry.request("POST", url, scope=self._scope("pull,push"), where=where)
         location = answer.headers.get("location")
         if answer.status not in (201, 202) or not location:
-            raise refusal(answer, where=where, asked="POST")
+            raise self.registry.refusal(answer, where=where, asked="POST")
         return await self._upload(checked_target(answer.url, location, what="an upload location"), blob)
 
     async def resumed_upload(self, blob: Descriptor, broken: Upload) -> tuple[HttpUpload, int] | None:
@@ -327,7 +343,8 @@ class RegistryRepository:
 
     def _refusal_of_blob(self, answer: Answer, sent: str, scope: str, *, where: str, asked: str) -> RegistryError:
         """The exception for *answer*, in a worker thread; a token or an upload that is merely lost may be had anew."""
-        refused = refusal(answer, where=where, asked=asked)
+        answer = self.registry.dialect.meant(answer, sent=sent)
+        refused = self.registry.refusal(answer, where=where, asked=asked)
         if answer.status in TOO_MUCH:
             self.registry.transport.gate.refused(refused.wait_s)
         # our bytes were held to the digest before the last of them were sent: what came is not what we sent
@@ -351,23 +368,46 @@ class RegistryRepository:
             return None
 
     async def put_manifest(self, manifest: Manifest, *, tag: str = "") -> bool:
-        """See Destination; a registry that names another digest than ours is a ContentError."""
-        where = self._at(tag or manifest.digest)
+        """See Destination; a registry that names another digest than ours is a ContentError.
+
+        What is there already is not stored again where the registry's dialect says so. Raises TagTaken for a tag that
+        names something else and may not be changed.
+        """
+        version = tag or manifest.digest
+        if self.registry.dialect.asks_before_put and await self.head(version) == manifest.digest:
+            return await self._has_linked(manifest)
+        where = self._at(version)
         async with self.registry.manifest_puts:
-            answer = await self.registry.request(
-                "PUT",
-                self._url(f"manifests/{tag or manifest.digest}"),
-                scope=self._scope("pull,push"),
-                where=where,
-                headers={"Content-Type": manifest.media_type},
-                body=manifest.raw,
-            )
-        if answer.status not in (200, 201, 202, 204):
-            raise refusal(answer, where=where, asked="PUT")
+            try:
+                answer = await self.registry.request(
+                    "PUT",
+                    self._url(f"manifests/{version}"),
+                    scope=self._scope("pull,push"),
+                    where=where,
+                    headers={"Content-Type": manifest.media_type},
+                    body=manifest.raw,
+                )
+                if answer.status not in (200, 201, 202, 204):
+                    raise self.registry.refusal(answer, where=where, asked="PUT", manifest=manifest)
+            except ImmutableTag as exc:
+                held = await self.head(version)
+                if held == manifest.digest:  # it was stored, and the answer that said so was lost
+                    return await self._has_linked(manifest)
+                raise TagTaken(
+                    f"{where}: the tag names {held or 'something else'} and may not be changed there, so it was not "
+                    f"brought to {manifest.digest} ({exc})"
+                ) from exc
         stated = answer.headers.get("docker-content-digest", "")
         if stated and stated != str(manifest.digest) and stated.startswith(manifest.digest.algorithm):
             raise ContentError(f"{where}: the registry stored {manifest.digest} as {stated}: it changed the bytes")
         return "oci-subject" in answer.headers
+
+    async def _has_linked(self, manifest: Manifest) -> bool:
+        """Whether the registry itself lists *manifest*, which it holds, with its subject."""
+        if manifest.subject is None or self.registry.lacks_referrers_api:
+            return False
+        listed = await self._referrers_by_api(manifest.subject)
+        return any(one.digest == manifest.digest for one in listed or ())
 
     async def _get(self, method: str, at: str, *, where: str, accept: str = "*/*", follow: bool = True) -> Answer:
         url = at if "://" in at else self._url(at)

@@ -20,6 +20,10 @@ from mirror.settings.loaded import Effective, Loaded, load
 from mirror.settings.models import (
     Channel,
     Destination,
+    EcrDestination,
+    EcrRepository,
+    HarborDestination,
+    HarborProject,
     LayoutDestination,
     Overrides,
     Policy,
@@ -32,7 +36,11 @@ from mirror.settings.models import (
 __all__ = [
     "Channel",
     "Destination",
+    "EcrDestination",
+    "EcrRepository",
     "Effective",
+    "HarborDestination",
+    "HarborProject",
     "LayoutDestination",
     "Loaded",
     "Overrides",

@@ -30,6 +30,8 @@ from pydantic.json_schema import SkipJsonSchema
 from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from mirror.destinations.ecr.host import PUBLIC as ECR_PUBLIC
+from mirror.destinations.ecr.host import EcrHost
 from mirror.durations import format_duration, parse_duration
 from mirror.errors import BadReference, SettingsError
 from mirror.oci.content import Digest, Platform
@@ -252,10 +254,9 @@ class Registry(_Table):
         return self.username, SecretStr(password)
 
 
-class RegistryDestination(_Table):
-    """A registry that is written to."""
+class _OfRegistry(_Table):
+    """What every registry that is written to has."""
 
-    kind: Literal["registry"]
     registry: str
     prefix: str = ""
     paths: Literal["flat", "upstream"] = "flat"
@@ -265,6 +266,96 @@ class RegistryDestination(_Table):
     _check_registry = field_validator("registry")(staticmethod(_host))
     _check_prefix = field_validator("prefix")(staticmethod(_prefix))
     _check_pull_registry = field_validator("pull_registry")(staticmethod(_pull_registry))
+
+
+class RegistryDestination(_OfRegistry):
+    """A registry that is written to, by the distribution specification alone."""
+
+    kind: Literal["registry"]
+
+
+class EcrRepository(_Table):
+    """How ECR's repositories are made; where one that exists differs, it is reported, and `doctor --fix` repairs it."""
+
+    tag_mutability: Literal["MUTABLE", "MUTABLE_WITH_EXCLUSION", "IMMUTABLE", "IMMUTABLE_WITH_EXCLUSION"] = (
+        "IMMUTABLE_WITH_EXCLUSION"
+    )
+    exclusions: Annotated[
+        tuple[Annotated[str, Field(pattern=r"^[0-9a-zA-Z._*-]{1,128}$")], ...], Field(max_length=5)
+    ] = ("sha256-*",)
+    """Tags that mutability does not hold for: those of signatures and of the referrers' fallback must move."""
+    encryption: Literal["AES256", "KMS", "KMS_DSSE"] = "AES256"
+    """For ever: ECR cannot change it."""
+    kms_key: str = ""
+    scan_on_push: bool = False
+    lifecycle_policy_file: OptionalPath = None
+    policy_file: OptionalPath = None
+    """The repository policy, as for pulls from other accounts."""
+    tags: Mapping[str, str] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _check_together(self) -> Self:
+        if self.kms_key and self.encryption == "AES256":
+            raise PydanticCustomError("entry", 'kms_key needs encryption = "KMS" or "KMS_DSSE"')
+        if "exclusions" in self.model_fields_set and self.exclusions and "EXCLUSION" not in self.tag_mutability:
+            raise PydanticCustomError(
+                "entry", f'exclusions needs tag_mutability = "{self.tag_mutability}_WITH_EXCLUSION"'
+            )
+        if not self.exclusions and "EXCLUSION" in self.tag_mutability:
+            raise PydanticCustomError("entry", f"tag_mutability = {json.dumps(self.tag_mutability)} needs exclusions")
+        return self
+
+
+class EcrDestination(_OfRegistry):
+    """A private registry of Amazon ECR."""
+
+    kind: Literal["ecr"]
+    profile: str = ""
+    """Of the AWS configuration; empty: boto3's own chain, AWS_PROFILE included."""
+    role_arn: str = ""
+    """A role that is assumed with what the chain gives."""
+    external_id: str = ""
+    repository_creation: Literal["explicit", "on-push", "never"] = "explicit"
+    repository: EcrRepository = EcrRepository()
+
+    @model_validator(mode="after")
+    def _check_together(self) -> Self:
+        if self.registry == ECR_PUBLIC:
+            raise PydanticCustomError(
+                "entry", "public.ecr.aws is Amazon's public registry: a mirror goes to a private one of your account"
+            )
+        if EcrHost.parse(self.registry) is None:
+            raise PydanticCustomError(
+                "entry", "registry is no host of ECR: expected as 123456789012.dkr.ecr.eu-west-1.amazonaws.com"
+            )
+        if self.external_id and not self.role_arn:
+            raise PydanticCustomError("entry", "external_id needs role_arn")
+        return self
+
+
+class HarborProject(_Table):
+    """How Harbor's project is made, if it is to be made."""
+
+    public: bool = False
+    storage_quota: Annotated[int, Field(ge=-1)] = -1
+    """Bytes; -1: no limit."""
+    auto_scan: bool = False
+
+
+class HarborDestination(_OfRegistry):
+    """A Harbor: the first part of *prefix* is the project."""
+
+    kind: Literal["harbor"]
+    create_project: bool = False
+    project: HarborProject = HarborProject()
+
+    @model_validator(mode="after")
+    def _check_together(self) -> Self:
+        if not self.prefix:
+            raise PydanticCustomError("entry", "prefix is missing: its first part is the project, as linkerd")
+        if self.project != HarborProject() and not self.create_project:
+            raise PydanticCustomError("entry", "project is how a project is made: it needs create_project = true")
+        return self
 
 
 class LayoutDestination(_Table):
@@ -279,7 +370,9 @@ class LayoutDestination(_Table):
     _check_pull_registry = field_validator("pull_registry")(staticmethod(_pull_registry))
 
 
-Destination = Annotated[RegistryDestination | LayoutDestination, Field(discriminator="kind")]
+Destination = Annotated[
+    RegistryDestination | EcrDestination | HarborDestination | LayoutDestination, Field(discriminator="kind")
+]
 
 
 class Policy(_Table):

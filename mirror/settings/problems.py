@@ -21,6 +21,9 @@ _EXPECTED = {
     "int_from_float": "a whole number",
     "string_type": "a string",
     "string_too_short": "a string that is not empty",
+    "string_pattern_mismatch": "what {pattern} matches",
+    "greater_than_equal": "at least {ge}",
+    "less_than_equal": "at most {le}",
     "path_type": "a path",
     "tuple_type": "a list",
     "mapping_type": "a table",
@@ -29,11 +32,12 @@ _EXPECTED = {
     "model_attributes_type": "a table",
 }
 _LATER = {
-    ("kind", "ecr"): "Amazon ECR gets its own kind in a later version; for now use registry or layout",
-    ("kind", "harbor"): "Harbor gets its own kind in a later version; for now use registry or layout",
     ("signatures", "require"): 'signatures are not checked yet; until a version that does, only "off" is allowed',
     ("signatures", "warn"): 'signatures are not checked yet; until a version that does, only "off" is allowed',
 }
+
+
+_KINDS = '"ecr", "harbor", "registry" or "layout"'
 
 
 def sentences(exc: ValidationError, sources: Mapping[KeyPath, str], file: Path | None) -> list[str]:
@@ -62,24 +66,23 @@ def _problem(error: Mapping[str, Any], path: KeyPath, tag: str) -> str:
         case "missing":
             return f"{key} is missing"
         case "union_tag_not_found":
-            return f'{key} is missing: expected "registry" or "layout"'
+            return f"{key} is missing: expected {_KINDS}"
         case "entry":
             return f"{key}: {error['msg']}"
         case _ if later:
             return f"{key} is {_shown(path, value)}: {later}"
         case "union_tag_invalid":
-            return f'{key} is {_shown(path, value)}: expected "registry" or "layout"'
+            return f"{key} is {_shown(path, value)}: expected {_KINDS}"
         case "literal_error":
             return f"{key} is {_shown(path, value)}: expected {context['expected'].replace(chr(39), chr(34))}"
-        case "greater_than_equal":
-            return f"{key} is {_shown(path, value)}: expected at least {context['ge']}"
-        case "less_than_equal":
-            return f"{key} is {_shown(path, value)}: expected at most {context['le']}"
+        case "too_long":
+            return f"{key} has {context['actual_length']} entries: expected at most {context['max_length']}"
         case "value_error" if isinstance(value, Mapping):
             return f"{key}: {context['error']}"
         case "value_error":
             return f"{key} is {_shown(path, value)}: {context['error']}"
-    return f"{key} is {_shown(path, value)}: expected {_EXPECTED.get(kind) or error['msg'].lower()}"
+    expected = _EXPECTED.get(kind, "").format(**context) or error["msg"].lower()
+    return f"{key} is {_shown(path, value)}: expected {expected}"
 
 
 def _shown(path: KeyPath, value: Any) -> str:

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from mirror.errors import AccessDenied, MirrorError, RegistryError, SettingsError
+from mirror.http.answer import Answer
 from mirror.http.proxies import Proxies
 from mirror.oci.auth import Authenticator, Challenge, Credential, DockerConfiguration, parse_challenges
 from mirror.oci.registry import Registry
@@ -229,6 +230,53 @@ async def test_harbors_refusal(guarded: FakeRegistry, challenge: str) -> None:
     assert [] == [
         seen for seen in guarded.asked("POST .*") if seen.headers.get("authorization", "").startswith("Basic")
     ]
+
+
+class Aging:
+    """Credentials that age: each is another password, good for *life_s*."""
+
+    def __init__(self, life_s: float) -> None:
+        self.life_s = life_s
+        self.given = 0
+
+    def credential(self, host: str) -> Credential:
+        self.given += 1
+        return Credential("me", f"password-{self.given}", renew_at=time.monotonic() + self.life_s)
+
+
+@pytest.mark.parametrize(("life_s", "is_renewed"), [(3600, False), (-1, True)], ids=["young", "old"])
+async def test_a_credential_that_ages_is_asked_for_again(fake: FakeRegistry, life_s: float, is_renewed: bool) -> None:
+    """When it is time, and not before: a token of ECR is good for twelve hours."""
+    aging = Aging(life_s)
+    async with open_registry(fake.url, credentials=aging) as registry:
+        await registry.auth.is_worth_retrying(
+            Answer(401, {"www-authenticate": "Basic"}, b"", fake.url), "", "repository:a:pull", where="here"
+        )
+        first = await registry.auth.authorization("repository:a:pull")
+        assert is_renewed == (first != await registry.auth.authorization("repository:a:pull"))
+
+
+async def test_a_credential_that_is_refused_before_its_time(fake: FakeRegistry) -> None:
+    """Is asked for once more, for reading and for writing, by however many requests."""
+    fake.manners.auth, fake.manners.username, fake.manners.password = "basic", "me", "password-1"
+    aging = Aging(3600)
+    async with open_registry(fake.url, credentials=aging) as registry:
+        await push(registry.repository(_NAME), _IMAGE, tag="v1")
+        fake.manners.password = "password-2"
+        await asyncio.gather(*(push(registry.repository(f"{_NAME}{n}"), image(b"more"), tag="v1") for n in range(8)))
+
+    assert 2 == aging.given
+
+
+async def test_a_credential_that_is_refused_twice(fake: FakeRegistry) -> None:
+    """Is not asked for for ever."""
+    fake.manners.auth, fake.manners.username, fake.manners.password = "basic", "me", "no other"
+    aging = Aging(3600)
+    async with open_registry(fake.url, credentials=aging) as registry:
+        with pytest.raises(AccessDenied):
+            await push(registry.repository(_NAME), _IMAGE, tag="v1")
+
+    assert 2 == aging.given
 
 
 async def test_basic_is_not_sent_where_nothing_is_known(fake: FakeRegistry) -> None:

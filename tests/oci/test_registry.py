@@ -6,17 +6,29 @@ import asyncio
 import itertools
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from mirror.errors import AccessDenied, ContentError, ManifestError, MirrorError, NotFound, RegistryError
+from mirror.errors import (
+    AccessDenied,
+    ContentError,
+    ImmutableTag,
+    ManifestError,
+    MirrorError,
+    NotFound,
+    RegistryError,
+    TagTaken,
+)
+from mirror.http.answer import Answer
 from mirror.http.proxies import Proxies
 from mirror.oci import registry as registries
 from mirror.oci.content import Digest
-from mirror.oci.manifest import OCI_INDEX, OCI_MANIFEST
+from mirror.oci.dialect import Dialect
+from mirror.oci.manifest import OCI_INDEX, OCI_MANIFEST, Manifest
 from mirror.oci.registry import Registry, RegistryRepository, next_link
 from tests.content import artifact, blob, download, image, index, multi_platform, push, upload
 from tests.http.naps import Naps
@@ -36,6 +48,7 @@ from tests.servers.fake import (
     redirect,
     refusal,
 )
+from tests.servers.loopback import Response
 from tests.servers.proxy import Proxy
 
 _NAME = "linkerd/proxy"
@@ -436,3 +449,80 @@ async def test_what_is_accepted(fake: FakeRegistry, repository: RegistryReposito
 
     for seen in fake.requests:
         assert {OCI_INDEX, OCI_MANIFEST} < set(seen.headers["accept"].split(", "))
+
+
+# Dialects
+
+
+class Odd(Dialect):
+    """Asks before it stores; a 412 is a tag that may not be changed, a 418 one that is not there."""
+
+    asks_before_put = True
+
+    def meant(self, answer: Answer, *, sent: str) -> Answer:
+        return replace(answer, status=404) if answer.status == 418 else answer
+
+    def explained(self, refused: RegistryError, *, manifest: Manifest | None = None) -> RegistryError:
+        return ImmutableTag(str(refused), status=412) if refused.status == 412 else refused
+
+
+@pytest.fixture
+async def odd(fake: FakeRegistry) -> AsyncIterator[RegistryRepository]:
+    """A repository of a registry that departs from the specification."""
+    fake.add(_NAME, _IMAGE, "v1")
+    async with open_registry(fake.url, dialect=Odd()) as opened:
+        Naps().instead(opened.transport)
+        yield opened.repository(_NAME)
+
+
+async def test_an_answer_is_what_the_registry_means(odd: RegistryRepository, fake: FakeRegistry) -> None:
+    """Whatever it is called."""
+    fake.faults.append(Fault("HEAD .*", answer(418), times=ALWAYS))
+
+    assert await odd.head("v1") is None
+
+
+@pytest.mark.parametrize("tag", ["", "v1"])
+async def test_what_is_there_is_not_stored_again(odd: RegistryRepository, fake: FakeRegistry, tag: str) -> None:
+    """By tag or by digest: it would count against a limit, or be refused."""
+    await odd.put_manifest(_IMAGE.manifest, tag=tag)
+
+    assert [] == fake.asked("PUT .*")
+
+
+async def test_a_tag_that_was_stored_and_whose_answer_was_lost(odd: RegistryRepository, fake: FakeRegistry) -> None:
+    """Is refused when it is sent again, and is right."""
+    new = image(b"new")
+    fake.add(_NAME, new)
+    fake.faults.append(Fault("PUT .*/manifests/v2", becomes(lambda _: Response(503))))
+    fake.faults.append(Fault("PUT .*/manifests/v2", answer(412), skip=1))
+
+    await odd.put_manifest(new.manifest, tag="v2")
+
+    assert 2 == len(fake.asked("PUT .*/manifests/v2"))
+    assert new.digest == await odd.head("v2")
+
+
+async def test_a_tag_that_is_taken(odd: RegistryRepository, fake: FakeRegistry) -> None:
+    """Is a refusal with both digests, and is tried once."""
+    new = image(b"new")
+    fake.add(_NAME, new)
+    fake.faults.append(Fault("PUT .*/manifests/v1", answer(412), times=ALWAYS))
+
+    with pytest.raises(TagTaken) as refused:
+        await odd.put_manifest(new.manifest, tag="v1")
+
+    assert str(_IMAGE.digest) in str(refused.value)
+    assert str(new.digest) in str(refused.value)
+    assert 1 == len(fake.asked("PUT .*/manifests/v1"))
+
+
+@pytest.mark.parametrize("referrers", ["api", "absent"])
+async def test_a_referrer_that_is_there(odd: RegistryRepository, fake: FakeRegistry, referrers: str) -> None:
+    """Is linked if the registry lists it: else the fallback tag is ours to keep."""
+    fake.manners.referrers = referrers  # type: ignore[assignment]
+    there = artifact("application/x", subject=_IMAGE)
+    fake.add(_NAME, there)
+
+    assert (referrers == "api") == await odd.put_manifest(there.manifest)
+    assert [] == fake.asked("PUT .*")

@@ -10,7 +10,8 @@ from urllib.parse import urlsplit
 from mirror.http.connections import Connections
 from mirror.http.proxies import Proxies
 from mirror.http.transport import Transport
-from mirror.oci.auth import Authenticator, Credential
+from mirror.oci.auth import Authenticator, Credential, Credentials
+from mirror.oci.dialect import Dialect
 from mirror.oci.registry import Registry
 
 
@@ -28,10 +29,19 @@ class Given:
 
 @asynccontextmanager
 async def open_registry(
-    url: str, *, username: str = "", password: str = "", ca_file: str = "", proxies: Proxies | None = None
+    url: str,
+    *,
+    host: str = "",
+    username: str = "",
+    password: str = "",
+    credentials: Credentials | None = None,
+    dialect: Dialect | None = None,
+    ca_file: str = "",
+    proxies: Proxies | None = None,
 ) -> AsyncIterator[Registry]:
-    """The registry at *url*; without *proxies* none is used, whatever the environment says."""
-    host = urlsplit(url).netloc
+    """The registry at *url*, called *host* if given; without *proxies* none is used, whatever the environment says."""
+    host = host or urlsplit(url).netloc
+    given = credentials or (Given(host, username, password) if username else None)
     proxies = proxies or Proxies()
     connections = Connections(ca_file, proxies)
     transport = Transport(connections)
@@ -40,7 +50,8 @@ async def open_registry(
         endpoint=url,
         transport=transport,
         connections=connections,
-        auth=Authenticator(host, transport, Given(host, username, password) if username else None),
+        auth=Authenticator(host, transport, given),
+        dialect=dialect or Dialect(),
     )
     try:
         yield registry

@@ -7,9 +7,10 @@ What it is called on both sides: `repository` opens a path in it, `target` is wh
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
+from mirror.destinations.provider import Plain, Provider
 from mirror.oci.storage import Destination
 from mirror.plan import RECORD_NAME, Target
 
@@ -30,10 +31,19 @@ class Mirror:
     """HOST[/PREFIX] that the cluster pulls by; empty for a layout that nobody pulls from."""
     open: Callable[[str], Destination]
     """The repository at a path, the prefix included."""
+    provider: Provider = field(default_factory=Plain)
+
+    def path(self, path: str) -> str:
+        """*path* with the prefix before it."""
+        return f"{self.prefix}/{path}" if self.prefix else path
 
     def repository(self, path: str) -> Destination:
         """The repository at *path* below the prefix."""
-        return self.open(f"{self.prefix}/{path}" if self.prefix else path)
+        return self.open(self.path(path))
+
+    async def prepare(self, path: str) -> None:
+        """The repository at *path* below the prefix may be written to (Provider)."""
+        await self.provider.prepare(self.path(path))
 
     @property
     def records(self) -> Destination:

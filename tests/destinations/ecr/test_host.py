@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mirror.destinations.ecr import is_ecr
+from mirror.destinations.ecr.host import is_ecr
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""Harbor: its projects, and how it departs from the distribution specification."""
