@@ -279,6 +279,7 @@ class Syncer:
                 platforms=tuple(platforms),
                 referrers=tuple(map(str, travelled.digests)),
                 upstream_index=index.raw.decode() if index.digest != graph.root.digest else "",
+                untaken=travelled.untaken,
             ),
         )
 
