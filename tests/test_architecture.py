@@ -39,6 +39,7 @@ RULES: dict[str, tuple[str, ...]] = {
     "findings": (),
     "destinations": ("errors", "http", "oci", "plan", "findings", "tasks"),
     "destinations.ecr.host": (),
+    "trust": ("errors", "http", "oci", "tasks"),
     "record": ("errors", "oci", "linkerd", "plan"),
     "inventory": ENGINE,
     "values": (*ENGINE, "inventory"),
@@ -82,6 +83,8 @@ PURE = frozenset(
         "linkerd.template",
         "plan",
         "report",
+        "trust.policy",
+        "trust.verdict",
     }
 )
 OUTSIDE = frozenset(
