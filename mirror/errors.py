@@ -6,7 +6,9 @@
     │   ├── BadReference                   an image reference or digest that cannot be read
     │   └── UnknownRelease                no such release, with the nearest ones
     ├── Refused                     3     a human must decide
-    │   └── TagTaken                      the registry lets nobody change the tag, and it names something else
+    │   ├── TagTaken                      the registry lets nobody change the tag, and it names something else
+    │   └── NotVerified                   a signature does not hold
+    │       └── OtherSigner               it does, and is by somebody else
     └── WorldError                  1     the world failed
         ├── Unreachable                   network, name resolution, TLS, deadline
         ├── RegistryError                 an answer from a registry that is not the one asked for
@@ -15,6 +17,7 @@
         │   └── ImmutableTag              a tag that is there and may not be written again
         ├── ContentError                  bytes that are not what was promised; never retried
         ├── ManifestError                 a manifest that cannot be read, or is of a kind we refuse
+        ├── TrustRootError                the root of trust: unreachable, expired, not one
         ├── LayoutError                   an OCI image layout on disk: not one, full, not writable
         ├── ChartError                    a chart index or archive
         │   └── TemplateError             an `image:` line in a form that is not known: chart, file, line
@@ -66,6 +69,19 @@ class Refused(MirrorError):
 
 class TagTaken(Refused):
     """The registry lets nobody change a tag, and it names something else than it is to name."""
+
+
+class NotVerified(Refused):
+    """A signature, or what vouches for it, does not hold."""
+
+
+class OtherSigner(NotVerified):
+    """A signature holds, and is by somebody else than was expected: *identity*, as *issuer* knows them."""
+
+    def __init__(self, message: str, *, identity: str, issuer: str) -> None:
+        super().__init__(message)
+        self.identity = identity
+        self.issuer = issuer
 
 
 class WorldError(MirrorError):
@@ -129,6 +145,10 @@ class ContentError(WorldError):
 
 class ManifestError(WorldError):
     """A manifest cannot be read, breaks a bound, or is of a kind we refuse."""
+
+
+class TrustRootError(WorldError):
+    """What signatures are verified against cannot be had, or is not what it should be."""
 
 
 class LayoutError(WorldError):

@@ -39,6 +39,7 @@ RULES: dict[str, tuple[str, ...]] = {
     "findings": (),
     "destinations": ("errors", "http", "oci", "plan", "findings", "tasks"),
     "destinations.ecr.host": (),
+    "trust": ("errors", "http", "oci", "tasks"),
     "record": ("errors", "oci", "linkerd", "plan"),
     "inventory": ENGINE,
     "values": (*ENGINE, "inventory"),
@@ -56,12 +57,16 @@ RULES: dict[str, tuple[str, ...]] = {
 OWNERS = {
     "certifi": "http",
     "click": "cli",
+    "cryptography": "trust",
     "httpx": "http",
     "pydantic": "settings",
     "pydantic_core": "settings",  # it comes with pydantic, whose documentation imports it so
     "pydantic_settings": "settings",
+    "rfc8785": "trust",
     "rich": "cli",
+    "sigstore": "trust",
     "structlog": "",  # everywhere but where it is pure: a logger is asked for where it is used; logs.py sets it up
+    "tuf": "trust",
     "yaml": "linkerd",
 }
 DISTRIBUTIONS = {"yaml": "pyyaml", "pydantic_core": "pydantic", "pydantic_settings": "pydantic-settings"}
@@ -82,6 +87,8 @@ PURE = frozenset(
         "linkerd.template",
         "plan",
         "report",
+        "trust.policy",
+        "trust.verdict",
     }
 )
 OUTSIDE = frozenset(
