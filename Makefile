@@ -5,7 +5,7 @@ UV_VERSION := 0.13.9
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 COMPILE := .cache/uv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
-	--no-emit-index-url --no-header $(LOCK_FLAGS)
+	--no-emit-index-url --no-header --no-strip-extras $(LOCK_FLAGS)
 # In CI a test that is skipped is a test that fails.
 PYTEST := $(BIN)/python -m pytest $(if $(CI),-p tests.no_skips)
 

@@ -7,6 +7,7 @@ Settings ─► App ─┬─ registries, one a host: transport, streams, authen
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -39,7 +40,10 @@ from mirror.oci.reference import Reference, Repository
 from mirror.oci.registry import Registry, RegistryRepository, refusal
 from mirror.oci.storage import Destination
 from mirror.settings import EcrDestination, HarborDestination, LayoutDestination, RegistryDestination, Settings
+from mirror.signatures import Signatures
 from mirror.sync import Progress, Syncer
+from mirror.trust.judge import Trust
+from mirror.trust.root import PUBLIC, PublicRoot, RootFile
 
 if TYPE_CHECKING:
     from mirror.linkerd.chart import ChartRepository
@@ -268,6 +272,7 @@ class App:
             charts=settings.charts,
             platforms=() if settings.platforms == "all" else settings.platforms,
             signatures=settings.policy.signatures,
+            signers=self._signers(),
             moved_tags=settings.policy.moved_tags,
             referrers=settings.policy.referrers,
             accept={**settings.policy.accept, **(accept or {})},
@@ -277,9 +282,33 @@ class App:
             extra_values=settings.overrides.values,
         )
 
+    def _signers(self) -> str:
+        """Who is asked to have signed, as a text."""
+        policy = self.settings.policy
+        if policy.signatures == "off" or not (policy.identities or policy.third_party_images):
+            return ""
+        signers = [identity.signer() for identity in policy.identities]
+        return hashlib.sha256(repr((signers, policy.third_party_images)).encode()).hexdigest()
+
+    def signatures(self, accept: Mapping[Reference, Digest] | None = None) -> Signatures:
+        """What is asked of signatures; the root of trust is read only where an identity needs it."""
+        policy = self.settings.policy
+        root = RootFile(policy.trusted_root) if policy.trusted_root else self._public_root()
+        trust = Trust(root, tuple(each.signer() for each in policy.identities), policy.third_party_images)
+        return Signatures(policy.signatures, trust, self.settings.resolve, {**policy.accept, **(accept or {})})
+
+    def _public_root(self) -> PublicRoot:
+        """The public instance's, kept where caches are: XDG Base Directory Specification, $XDG_CACHE_HOME."""
+        kept = self.environ.get("XDG_CACHE_HOME") or str(Path("~/.cache").expanduser())
+        configured = self.settings.registry(urlsplit(PUBLIC).netloc)
+        connections = Connections(str(configured.ca_file or ""), self.proxies)
+        transport = Transport(connections, Gate(configured.max_connections, configured.requests_per_second))
+        self._transports.append(transport)
+        return PublicRoot(transport, Path(kept, "linkerd-mirror", "sigstore"))
+
     def surveyor(self, to: str = "", accept: Mapping[Reference, Digest] | None = None) -> Surveyor:
         """Who sees what is where, for one run."""
-        return Surveyor(self.catalogue(), self.source, self.mirrors(to), self.wanted(accept))
+        return Surveyor(self.catalogue(), self.source, self.mirrors(to), self.wanted(accept), self.signatures(accept))
 
     def syncer(self, progress: Progress, to: str = "", accept: Mapping[Reference, Digest] | None = None) -> Syncer:
         """One run of a sync."""

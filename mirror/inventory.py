@@ -23,7 +23,7 @@ import structlog
 
 from mirror import record as records
 from mirror.destinations.mirror import Mirror
-from mirror.errors import ManifestError, MirrorError, UsageError
+from mirror.errors import ManifestError, MirrorError, Refused, UsageError
 from mirror.linkerd.movements import moved, went_back
 from mirror.linkerd.parts import Chart, ChartFacts, Image
 from mirror.linkerd.release import Newest, Release, Selector
@@ -31,10 +31,13 @@ from mirror.oci.content import Digest, Platform
 from mirror.oci.copy import Graph, read_graph
 from mirror.oci.manifest import Manifest, restricted
 from mirror.oci.reference import Reference, Repository
+from mirror.oci.referrers import referrers_of
 from mirror.oci.storage import Source
 from mirror.plan import (
     Action,
+    Adopt,
     Copy,
+    Fail,
     Found,
     Gone,
     Mirrored,
@@ -49,7 +52,9 @@ from mirror.plan import (
 )
 from mirror.record import Record, RecordedImage
 from mirror.report import PlannedImage, PlanReport
+from mirror.signatures import Signatures
 from mirror.tasks import gather, gather_some
+from mirror.trust.verdict import Policy
 
 if TYPE_CHECKING:
     from mirror.linkerd.chart import ChartIndex
@@ -82,7 +87,9 @@ class Wanted:
     charts: Literal["all"] | tuple[str, ...] = "all"
     platforms: tuple[Platform, ...] = ()
     """Empty: all."""
-    signatures: str = "off"
+    signatures: Policy = "off"
+    signers: str = ""
+    """Who is asked to have signed: a text that differs where they do."""
     moved_tags: Literal["refuse", "follow"] = "refuse"
     referrers: Literal["require", "best-effort", "off"] = "best-effort"
     accept: Mapping[Reference, Digest] = field(default_factory=dict)
@@ -96,7 +103,7 @@ class Wanted:
         asked = [
             self.charts,
             [str(platform) for platform in self.platforms],
-            [self.signatures, self.referrers],
+            [self.signatures, self.signers, self.referrers],
             [mirror.paths, mirror.pull_registry],
             [self.pin, self.pull_secrets],
             {chart: [_file_hash(path) for path in paths] for chart, paths in sorted(self.extra_values.items())},
@@ -163,6 +170,7 @@ class Surveyor:
     """The repository where it really is, aliases applied; raises for a host that only a chart names."""
     mirrors: Sequence[Mirror]
     wanted: Wanted
+    signatures: Signatures
     _upstream: dict[str, asyncio.Task[Digest | Gone | Unknown]] = field(default_factory=dict, init=False)
 
     async def plan(self, selectors: Sequence[Selector], *, refresh: bool = False) -> tuple[ReleasePlan, ...]:
@@ -319,8 +327,23 @@ class Surveyor:
         except MirrorError as exc:
             return Unknown(str(exc))
 
+    async def _foreseen(self, image: ImagePlan) -> ImagePlan:
+        """*image* as a sync would find it once it looks at its signature."""
+        if self.signatures.policy == "off" or not isinstance(image.action, Adopt | Copy):
+            return image
+        try:
+            source, upstream = self.source(image.source), image.action.upstream
+            found = await referrers_of(source, upstream)
+            await self.signatures.admitted(Reference.parse(image.image.reference), upstream, found, source)
+        except Refused as exc:
+            return replace(image, action=Refuse(str(exc)))
+        except MirrorError as exc:
+            return replace(image, action=Fail(str(exc)))
+        return image
+
     async def estimate(self, plans: Sequence[ReleasePlan]) -> PlanReport:
         """*plans* as a report, with the bytes that a sync would send: what no repository it writes to holds."""
+        plans = await gather(*map(self._foreseen_all, plans))
         sizes = await gather(*(self._missing_blobs(plan, image) for plan in plans for image in plan.images))
         shared = dict[tuple[str, Digest], int]()
         rows = list[PlannedImage]()
@@ -339,6 +362,9 @@ class Surveyor:
         problems = tuple(f"{plan.release} at {plan.mirror.place}: {plan.problem}" for plan in plans if plan.problem)
         notes = tuple(f"{plan.release} at {plan.mirror.place}: {note}" for plan in plans for note in plan.notes)
         return PlanReport(tuple(rows), problems, sum(shared.values()), notes)
+
+    async def _foreseen_all(self, plan: ReleasePlan) -> ReleasePlan:
+        return replace(plan, images=tuple(await gather(*map(self._foreseen, plan.images))))
 
     async def _missing_blobs(self, plan: ReleasePlan, image: ImagePlan) -> Mapping[Digest, int]:
         if not isinstance(image.action, Copy):

@@ -16,7 +16,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from base64 import b64encode
+from base64 import b64decode, b64encode
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -36,6 +36,7 @@ from mirror.oci.reference import Reference, Repository
 from mirror.oci.referrers import Untaken
 from mirror.oci.storage import Destination
 from mirror.plan import Recorded, Target
+from mirror.trust.verdict import Verdict
 
 SCHEMA = 1
 ANNOTATION = "dev.linkerd-mirror.record"
@@ -77,6 +78,10 @@ class RecordedImage:
     """The platforms of the filter that upstream does not have of it."""
     awaits_referrers: bool = False
     """Some of what refers to it upstream could not be brought, and may be another time."""
+    keeps_signature: bool = False
+    """Its evidence keeps a signature that the registry does not take."""
+    verdict: Verdict | None = None
+    """On its signature; None where signatures were off."""
     evidence: Evidence | None = None
     """Only in the layer."""
 
@@ -184,14 +189,41 @@ async def write(records: Destination, record: Record, *, verified_at: datetime) 
     await records.put_manifest(manifest, tag=record.release)
 
 
+async def kept_signatures(records: Destination, record: Record) -> Mapping[str, tuple[Untaken, ...]]:
+    """By reference, the signatures that the layer keeps for a registry that does not take them; yet to be verified."""
+    if not any(image.keeps_signature for image in record.images):
+        return {}
+    try:
+        return {
+            entry["reference"]: tuple(
+                _parsed_untaken(one) for one in entry["evidence"].get("untaken", ()) if one["blobs"]
+            )
+            for entry in await _layer(records, record.release)
+            if "evidence" in entry
+        }
+    except (StopIteration, ValueError, KeyError, TypeError, AttributeError, BadReference) as exc:
+        raise ManifestError(f"{records.name}:{record.release}: what is kept there cannot be read: {exc!r}") from exc
+
+
+def _parsed_untaken(entry: Mapping[str, Any]) -> Untaken:
+    blobs = {Digest.parse(_text(digest)): b64decode(_text(data)) for digest, data in entry["blobs"].items()}
+    return Untaken(Manifest.parse(_text(entry["manifest"]).encode(), where="a record"), _text(entry["reason"]), blobs)
+
+
+async def _layer(records: Destination, release: str) -> list[dict[str, Any]]:
+    """The entries of the images in the layer of the record of *release*."""
+    manifest = await records.manifest(release)
+    layer = next(blob for blob in manifest.blobs if blob.media_type == LAYER_TYPE)
+    entries: list[dict[str, Any]] = json.loads(await read_small(records, layer, bound=_LAYER_MAX))["images"]
+    return entries
+
+
 async def _kept_evidence(records: Destination, record: Record) -> Mapping[str, Any]:
     """By reference, what the layer of the record before says of images that were only kept."""
     if all(image.evidence for image in record.images):
         return {}
     try:
-        manifest = await records.manifest(record.release)
-        layer = next(blob for blob in manifest.blobs if blob.media_type == LAYER_TYPE)
-        entries = json.loads(await read_small(records, layer, bound=_LAYER_MAX))["images"]
+        entries = await _layer(records, record.release)
         return {entry["reference"]: entry["evidence"] for entry in entries if "evidence" in entry}
     except (MirrorError, StopIteration, ValueError, KeyError, TypeError) as exc:
         log.warning("record.evidence_lost", where=f"{records.name}:{record.release}", reason=str(exc))
@@ -259,6 +291,10 @@ def _image(image: RecordedImage) -> dict[str, Any]:
         document["lacks"] = list(image.lacks)
     if image.awaits_referrers:
         document["awaitsReferrers"] = True
+    if image.keeps_signature:
+        document["keepsSignature"] = True
+    if image.verdict is not None:
+        document["signature"] = image.verdict.document()
     if image.is_accepted:
         document["accepted"] = {"at": image.accepted_at, "replaced": image.replaced}
     return document
@@ -344,6 +380,8 @@ def _parsed_image(entry: Mapping[str, Any]) -> RecordedImage:
         replaced=_text(accepted.get("replaced", "")),
         lacks=tuple(map(_text, entry.get("lacks", ()))),
         awaits_referrers=bool(entry.get("awaitsReferrers")),
+        keeps_signature=bool(entry.get("keepsSignature")),
+        verdict=Verdict.parse(entry["signature"]) if entry.get("signature") else None,
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from mirror.oci.content import Digest
 from mirror.plan import Action, Adopt, Copy, Fail, Keep, Refuse, Target
+from mirror.trust.verdict import Verdict
 
 SCHEMA = 1
 
@@ -121,6 +122,8 @@ class ImageReport:
     seconds: float = 0.0
     reason: str = ""
     is_compared: bool = True
+    verdict: Verdict | None = None
+    """On its signature; None where signatures are off, or it was not looked at."""
 
     def document(self) -> dict[str, Any]:
         """As in `mirror sync -o json`."""
@@ -132,6 +135,7 @@ class ImageReport:
             "bytes": self.size,
             "seconds": round(self.seconds, 3),
             "reason": self.reason,
+            "signature": self.verdict.document() if self.verdict else None,
         }
 
 
@@ -232,6 +236,8 @@ class VerifiedImage:
     target: str
     digest: Digest
     problems: tuple[str, ...] = ()
+    verdict: Verdict | None = None
+    """On its signature, by what the mirror holds; None where signatures are off."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,6 +289,7 @@ class VerifyReport:
                             "digest": str(image.digest),
                             "outcome": "not_in_step" if image.problems else "in_step",
                             "problems": list(image.problems),
+                            "signature": image.verdict.document() if image.verdict else None,
                         }
                         for image in release.images
                     ],

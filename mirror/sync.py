@@ -26,13 +26,16 @@ from mirror.linkerd.release import Selector
 from mirror.oci.content import Digest
 from mirror.oci.copy import Copier, Graph, read_graph
 from mirror.oci.manifest import Manifest, restricted
-from mirror.oci.referrers import Referrers, Travelled, gathered, travel
+from mirror.oci.reference import Reference
+from mirror.oci.referrers import Referrers, Travelled, referrers_of, travel
+from mirror.oci.remembered import Remembered
 from mirror.oci.storage import Destination, Source
 from mirror.oci.verify import walk
 from mirror.plan import RECORD_NAME, Adopt, Copy, Fail, Keep, Recorded, Refuse, Target
 from mirror.record import Evidence, Missing, Record, RecordedImage
 from mirror.report import ImageOutcome, ImageReport, Proof, ReleaseReport, SyncReport
 from mirror.tasks import gather
+from mirror.trust.verdict import Verdict
 from mirror.values import Clerk
 
 log = structlog.get_logger()
@@ -54,6 +57,7 @@ class _Result:
     recorded: RecordedImage | None
     digest: Digest | None = None
     reason: str = ""
+    verdict: Verdict | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +166,7 @@ class Syncer:
             seconds=time.monotonic() - begin,
             reason=result.reason,
             is_compared=not isinstance(image.action, Keep) or image.action.is_compared,
+            verdict=result.verdict,
         )
         _tell(plan, report)
         self.progress.image_finished(reference, result.outcome)
@@ -179,7 +184,7 @@ class Syncer:
         if isinstance(action, Copy) and placed == action.digest:  # another release of this run has brought it
             action = Adopt(action.upstream, action.digest, replaced=action.replaced)
         match action:
-            case Keep(digest, "") if image.recorded and image.recorded.awaits_referrers and self._brings_referrers:
+            case Keep(digest, "") if image.recorded and self._is_to_be_looked_at(image.recorded):
                 upstream = image.recorded.digests.upstream
                 return await self._adopt(copier, plan, image, Adopt(upstream, digest), on_bytes)
             case Keep(digest, warning):
@@ -187,7 +192,7 @@ class Syncer:
                 recorded = image.recorded and replace(
                     image.recorded, image=image.image, target=image.target, lacks=image.lacks
                 )
-                return _Result("kept", recorded, digest, warning)
+                return _Result("kept", recorded, digest, warning, recorded.verdict if recorded else None)
             case Refuse():
                 return _Result("refused", image.recorded, reason=_with_remedy(image.image.reference, action))
             case Fail(reason):
@@ -210,13 +215,16 @@ class Syncer:
         if graph is None or problems:
             log.warning("sync.found_incomplete", target=plan.mirror.target(image.target), problems=problems)
             return await self._copy(copier, plan, image, action, on_bytes)
-        source, destination = self.surveyor.source(image.source), plan.mirror.repository(image.target.path)
-        travelled = await self._bring(copier, source, destination, await self._referrers(source, action.upstream))
+        source, destination = self._places(plan, image)
+        found = await self._referrers(source, action.upstream)
+        verdict = await self._admitted(image, action.upstream, found, source)
+        travelled = await self._bring(copier, source, destination, found)
         index = graph.root
         if action.upstream != action.digest:
             index = await source.manifest(action.upstream)
-        recorded = self._recorded(image, action, graph, travelled, index)
-        return _Result("adopted", recorded, action.digest, "; ".join(travelled.problems))
+        recorded = self._recorded(image, action, graph, travelled, index, verdict)
+        reason = "; ".join([*_told(verdict), *travelled.problems])
+        return _Result("adopted", recorded, action.digest, reason, verdict)
 
     async def _copy(
         self,
@@ -226,8 +234,9 @@ class Syncer:
         action: Adopt | Copy,
         on_bytes: Callable[[int], None],
     ) -> _Result:
-        source, destination = self.surveyor.source(image.source), plan.mirror.repository(image.target.path)
+        source, destination = self._places(plan, image)
         found = await self._referrers(source, action.upstream)
+        verdict = await self._admitted(image, action.upstream, found, source)
         index = await source.manifest(action.upstream)
         graph = await read_graph(source, restricted(index, self.surveyor.wanted.platforms, where=source.name))
         await plan.mirror.prepare(image.target.path)
@@ -237,35 +246,50 @@ class Syncer:
         await copier.place(source, destination, graph.root, tag=image.target.tag)
         self._placed[plan.mirror.name, image.target] = graph.root.digest
         reasons = [action.warning] if isinstance(action, Copy) and action.warning else []
-        recorded = self._recorded(image, action, graph, travelled, index)
-        return _Result("copied", recorded, graph.root.digest, "; ".join([*reasons, *travelled.problems]))
+        recorded = self._recorded(image, action, graph, travelled, index, verdict)
+        reason = "; ".join([*reasons, *_told(verdict), *travelled.problems])
+        return _Result("copied", recorded, graph.root.digest, reason, verdict)
 
-    async def _referrers(self, source: Source, upstream: Digest) -> Referrers | MirrorError | None:
-        """What refers to *upstream*, or why that cannot be known; None where nobody wants to know."""
-        if not self._brings_referrers:
-            return None
-        try:
-            return await gathered(source, upstream)
-        except MirrorError as exc:
-            if self.surveyor.wanted.referrers == "require":
-                raise
-            return exc
+    def _places(self, plan: ReleasePlan, image: ImagePlan) -> tuple[Source, Destination]:
+        """Where *image* comes from, evidence that was verified copied as it was seen, and where it goes."""
+        return Remembered(self.surveyor.source(image.source)), plan.mirror.repository(image.target.path)
+
+    def _is_to_be_looked_at(self, recorded: RecordedImage) -> bool:
+        """Whether an image that is in step awaits referrers, or a verdict that the policy of today asks for."""
+        awaits = recorded.awaits_referrers and self._brings_referrers
+        return awaits or not self.surveyor.signatures.is_settled(recorded)
+
+    async def _admitted(
+        self, image: ImagePlan, upstream: Digest, found: Referrers | MirrorError, source: Source
+    ) -> Verdict | None:
+        """The verdict on what may enter, None where nobody asks; raises Refused for what may not."""
+        reference = Reference.parse(image.image.reference)
+        return await self.surveyor.signatures.admitted(reference, upstream, found, source)
+
+    async def _referrers(self, source: Source, upstream: Digest) -> Referrers | MirrorError:
+        """What refers to *upstream*, or why that cannot be known; nothing is asked where nobody wants to know."""
+        wanted = self.surveyor.wanted
+        if wanted.referrers == "off" and wanted.signatures == "off":
+            return Referrers(upstream, (), ())
+        found = await referrers_of(source, upstream)
+        if isinstance(found, MirrorError) and wanted.referrers == "require":
+            raise found
+        return found
 
     async def _bring(
         self,
         copier: Copier,
         source: Source,
         destination: Destination,
-        found: Referrers | MirrorError | None,
+        found: Referrers | MirrorError,
         *,
         root: Manifest | None = None,
     ) -> Travelled:
         """What was *found* is at the mirror, after *root*, which is stored by its digest first if given."""
-        match found:
-            case None:
-                return Travelled(())
-            case MirrorError():
-                return Travelled((), (f"its referrers could not be read: {found}",), is_worth_another_try=True)
+        if not self._brings_referrers:
+            return Travelled(())
+        if isinstance(found, MirrorError):
+            return Travelled((), (f"its referrers could not be read: {found}",), is_worth_another_try=True)
         if root is not None and (found.tagged or found.listed):
             await copier.place(source, destination, root)
         travelled = await travel(copier, source, destination, found)
@@ -274,7 +298,13 @@ class Syncer:
         return travelled
 
     def _recorded(
-        self, image: ImagePlan, action: Adopt | Copy, graph: Graph, travelled: Travelled, index: Manifest
+        self,
+        image: ImagePlan,
+        action: Adopt | Copy,
+        graph: Graph,
+        travelled: Travelled,
+        index: Manifest,
+        verdict: Verdict | None,
     ) -> RecordedImage:
         """What the record is to say of *image*; *index* is upstream's root, which a platform filter changes."""
         platforms = sorted({str(child.platform) for child in graph.root.children if child.platform})
@@ -285,10 +315,15 @@ class Syncer:
             recorded = replace(recorded, is_accepted=True, accepted_at=now, replaced=str(action.replaced))
         elif image.recorded and image.recorded.digests == digests:
             recorded = replace(image.recorded, image=image.image, target=image.target)
+        if verdict and not verdict.satisfies(self.surveyor.signatures.policy) and not recorded.is_accepted:
+            now = self.now().isoformat(timespec="seconds")  # it is here because an operator accepted this digest
+            recorded = replace(recorded, is_accepted=True, accepted_at=now)
         return replace(
             recorded,
             lacks=image.lacks,
             awaits_referrers=travelled.is_worth_another_try,
+            keeps_signature=any(one.blobs for one in travelled.untaken),
+            verdict=verdict,
             evidence=Evidence(
                 media_type=graph.root.media_type,
                 size=graph.size,
@@ -364,6 +399,11 @@ def _asked(plan: ReleasePlan, reports: Sequence[ImageReport]) -> str:
         return plan.asked
     is_settled = all(report.outcome in ("copied", "adopted") or not report.reason for report in reports)
     return plan.asked if is_settled else ""
+
+
+def _told(verdict: Verdict | None) -> tuple[str, ...]:
+    """What an operator should know of *verdict*: all but what is signed, or was never to be."""
+    return (verdict.words,) if verdict and not verdict.satisfies("require") else ()
 
 
 def _tell(plan: ReleasePlan, report: ImageReport) -> None:

@@ -7,13 +7,17 @@ from collections.abc import Sequence
 from mirror import record as records
 from mirror.destinations.mirror import Mirror
 from mirror.errors import MirrorError, Refused
+from mirror.oci.referrers import Untaken
 from mirror.oci.verify import walk
 from mirror.record import Record, RecordedImage
 from mirror.report import VerifiedImage, VerifiedRelease, VerifyReport
+from mirror.signatures import Signatures
 from mirror.tasks import gather
 
 
-async def verify(mirrors: Sequence[Mirror], releases: Sequence[str], *, deep: bool = False) -> VerifyReport:
+async def verify(
+    mirrors: Sequence[Mirror], releases: Sequence[str], signatures: Signatures, *, deep: bool = False
+) -> VerifyReport:
     """Holds what *mirrors* have recorded to its promises again; every recorded release where none is named."""
 
     async def of(mirror: Mirror) -> list[VerifiedRelease]:
@@ -24,25 +28,33 @@ async def verify(mirrors: Sequence[Mirror], releases: Sequence[str], *, deep: bo
         if not names:  # no proof of anything: a mistyped prefix is empty too
             reason = f"nothing is recorded at {mirror.place}: run mirror sync first"
             return [VerifiedRelease(mirror.name, "", problem=reason)]
-        return [await _verify_release(mirror, name, deep=deep) for name in names]
+        return [await _verify_release(mirror, name, signatures, deep=deep) for name in names]
 
     found = await gather(*(of(mirror) for mirror in mirrors))
     return VerifyReport(tuple(one for several in found for one in several), deep)
 
 
-async def _verify_release(mirror: Mirror, release: str, *, deep: bool) -> VerifiedRelease:
+async def _verify_release(mirror: Mirror, release: str, signatures: Signatures, *, deep: bool) -> VerifiedRelease:
     try:
         record = await records.read(mirror.records, release)
         if record is None:
             reason = f"{mirror.place} has no record of {release}: it was never synced there"
             return VerifiedRelease(mirror.name, release, problem=reason)
-        images = await gather(*(_verify_image(mirror, image, deep=deep) for image in record.images))
+        kept = await records.kept_signatures(mirror.records, record)
+        images = await gather(
+            *(
+                _verify_image(mirror, image, signatures, kept.get(image.image.reference, ()), deep=deep)
+                for image in record.images
+            )
+        )
     except MirrorError as exc:
         return VerifiedRelease(mirror.name, release, problem=str(exc))
     return VerifiedRelease(mirror.name, release, tuple(images), tuple(missing.reference for missing in record.missing))
 
 
-async def _verify_image(mirror: Mirror, recorded: RecordedImage, *, deep: bool) -> VerifiedImage:
+async def _verify_image(
+    mirror: Mirror, recorded: RecordedImage, signatures: Signatures, kept: Sequence[Untaken], *, deep: bool
+) -> VerifiedImage:
     destination = mirror.repository(recorded.target.path)
     digest = recorded.digests.mirrored
     named = await destination.head(recorded.target.tag)
@@ -50,16 +62,22 @@ async def _verify_image(mirror: Mirror, recorded: RecordedImage, *, deep: bool) 
     if named != digest:
         problems.append(f"{mirror.target(recorded.target)} names {named or 'nothing'}, {digest} was recorded")
     problems += (await walk(destination, digest, deep=deep))[1]
-    return VerifiedImage(recorded.image.reference, mirror.target(recorded.target), digest, tuple(problems))
+    verdict, unsigned = await signatures.held(recorded, destination, kept)
+    problems += [unsigned] if unsigned else []
+    return VerifiedImage(recorded.image.reference, mirror.target(recorded.target), digest, tuple(problems), verdict)
 
 
-async def check_tags(mirror: Mirror, record: Record) -> None:
-    """Raises Refused unless every tag of *record* names the digest that it says: a record is a claim, never trust."""
-    named = await gather(*(mirror.repository(i.target.path).head(i.target.tag) for i in record.images))
-    changed = [
-        f"{mirror.target(image.target)} names {digest or 'nothing'}, {image.digests.mirrored} was recorded"
-        for image, digest in zip(record.images, named, strict=True)
-        if digest != image.digests.mirrored
-    ]
-    if changed:
-        raise Refused(f"the mirror is not what was recorded: {'; '.join(changed)}; run mirror sync {record.release}")
+async def check(mirror: Mirror, record: Record, signatures: Signatures) -> None:
+    """Raises Refused unless the mirror is what *record* says, tags and signatures: a record is a claim, never trust."""
+    kept = await records.kept_signatures(mirror.records, record)
+
+    async def checked(image: RecordedImage) -> str:
+        destination, place = mirror.repository(image.target.path), mirror.target(image.target)
+        digest = await destination.head(image.target.tag)
+        if digest != image.digests.mirrored:
+            return f"{place} names {digest or 'nothing'}, {image.digests.mirrored} was recorded"
+        _, problem = await signatures.held(image, destination, kept.get(image.image.reference, ()))
+        return problem and f"{place}: {problem}"
+
+    if problems := [problem for problem in await gather(*map(checked, record.images)) if problem]:
+        raise Refused(f"the mirror is not what was recorded: {'; '.join(problems)}; run mirror sync {record.release}")

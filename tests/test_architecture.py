@@ -23,7 +23,7 @@ MODULES = {
 # What a place may import, besides its own room. The longest name that fits a module decides; a room's name stands for
 # all that is in it.
 OCI_TYPES = ("oci.content", "oci.reference", "oci.manifest")
-ENGINE = ("errors", "tasks", "oci", "linkerd", "destinations", "plan", "report", "findings", "record")
+ENGINE = ("errors", "tasks", "oci", "linkerd", "destinations", "plan", "report", "findings", "record", "trust")
 RULES: dict[str, tuple[str, ...]] = {
     "errors": (),
     "loading": (),
@@ -35,20 +35,21 @@ RULES: dict[str, tuple[str, ...]] = {
     "linkerd": ("errors", *OCI_TYPES),
     "linkerd.chart": ("errors", "http", "tasks", *OCI_TYPES),
     "plan": ("errors", *OCI_TYPES),
-    "report": ("errors", *OCI_TYPES, "plan"),
+    "report": ("errors", *OCI_TYPES, "plan", "trust.verdict"),
     "findings": (),
     "destinations": ("errors", "http", "oci", "plan", "findings", "tasks"),
     "destinations.ecr.host": (),
     "trust": ("errors", "http", "oci", "tasks"),
-    "record": ("errors", "oci", "linkerd", "plan"),
-    "inventory": ENGINE,
+    "record": ("errors", "oci", "linkerd", "plan", "trust.verdict"),
+    "signatures": ("errors", "oci", "record", "trust"),
+    "inventory": (*ENGINE, "signatures"),
     "values": (*ENGINE, "inventory"),
-    "verify": (*ENGINE, "inventory"),
-    "sync": (*ENGINE, "inventory", "values", "verify"),
-    "settings": ("errors", "durations", "oci.content", "oci.reference", "destinations.ecr.host"),
-    "app": (*ENGINE, "http", "inventory", "values", "verify", "sync", "settings"),
-    "demo": ("errors", *OCI_TYPES),
-    "demo.walkthrough": (*ENGINE, "http", "inventory", "values", "verify", "sync", "settings", "app"),
+    "verify": (*ENGINE, "inventory", "signatures"),
+    "sync": (*ENGINE, "inventory", "signatures", "values", "verify"),
+    "settings": ("errors", "durations", "oci.content", "oci.reference", "destinations.ecr.host", "trust.policy"),
+    "app": (*ENGINE, "http", "inventory", "signatures", "values", "verify", "sync", "settings"),
+    "demo": ("errors", *OCI_TYPES, "trust.keys"),
+    "demo.walkthrough": (*ENGINE, "http", "inventory", "signatures", "values", "verify", "sync", "settings", "app"),
     "cli": (*ENGINE, "inventory", "values", "verify", "sync", "settings", "logs", "app", "demo"),
     "__main__": ("cli",),
 }

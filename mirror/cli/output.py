@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import json
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import click
+
+if TYPE_CHECKING:
+    from mirror.trust.verdict import Verdict
 
 SCHEMA = 1
 _ANSWERED = "mirror.cli.output.answered"
@@ -119,6 +123,12 @@ def human_seconds(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60} s"
     return f"{whole // 3600} h {whole // 60 % 60} min"
+
+
+def signatures_told(verdicts: Iterable[Verdict | None]) -> str:
+    """How many are what, `8 signed, 1 third party`; empty where nobody looked."""
+    counts = Counter(verdict.state for verdict in verdicts if verdict is not None)
+    return ", ".join(f"{count} {state}" for state, count in counts.most_common())
 
 
 def _write_rich(renderable: Any) -> None:

@@ -74,7 +74,7 @@ async def _overrides(
     from mirror.errors import UsageError
     from mirror.linkerd.release import Release
     from mirror.values import Clerk
-    from mirror.verify import check_tags
+    from mirror.verify import check
 
     async with App(context.settings, context.environ) as app:
         release, mirror = Release.parse(text), app.mirror(to)
@@ -83,7 +83,7 @@ async def _overrides(
         record = await records.read(mirror.records, str(release))
         if record is None:
             raise UsageError(f"{mirror.place} has no record of {release}: run `mirror sync {release}` first")
-        await check_tags(mirror, record)
+        await check(mirror, record, app.signatures())
         wanted = app.wanted()
         clerk = Clerk(mirror, record, replace(wanted, pin=pin) if pin else wanted)
         wanted_charts = _chosen(charts, {chart.name for chart in record.charts}, str(release))

@@ -65,9 +65,10 @@ async def _sync(
 
     from mirror.app import App, parse_accepted
 
-    structlog.get_logger().warning(
-        "policy.signatures_off", reason="signatures are not checked yet: what is copied is what upstream has"
-    )
+    if context.settings.policy.signatures == "off":
+        structlog.get_logger().warning(
+            "policy.signatures_off", reason="signatures are not checked: what is copied is what upstream has"
+        )
     async with App(context.settings, context.environ) as app:
         with context.progress() as progress:
             syncer = app.syncer(progress, to, parse_accepted(accept))
@@ -105,6 +106,8 @@ def _print_release(report: ReleaseReport) -> None:
         output.print_line(f"{name}: {report.problem}")
     if report.images:
         output.print_line(f"{name}: {_summary(report)}")
+    if moved and (signed := output.signatures_told(image.verdict for image in report.images)):
+        output.print_line(f"signatures: {signed}")
     if report.overrides:
         folder = report.overrides[0].rpartition("/")[0]
         earlier = " by an earlier run" if report.is_proof_recorded else ""

@@ -49,7 +49,7 @@ async def _verify(context: Context, releases: tuple[str, ...], to: str, *, deep:
 
     async with App(context.settings, context.environ) as app:
         names = [str(Release.parse(text)) for text in releases]
-        return await verify(app.mirrors(to), names, deep=deep)
+        return await verify(app.mirrors(to), names, app.signatures(), deep=deep)
 
 
 def print_report(report: VerifyReport) -> None:
@@ -61,6 +61,8 @@ def print_report(report: VerifyReport) -> None:
         for reference in release.missing:
             output.print_line(f"  {reference}: was never brought into the mirror")
         how = "every byte read" if report.is_deep else "manifests read, blobs present"
+        if signed := output.signatures_told(image.verdict for image in release.images):
+            how += f"; {signed}"
         words = {
             "in_step": f"in step: {len(release.images)} images, {how}",
             "not_in_step": "not in step",

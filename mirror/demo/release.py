@@ -1,4 +1,4 @@
-"""A small release in Linkerd's shape, made on the fly: images and charts, the same bytes each time.
+"""A small release in Linkerd's shape, made on the fly: images and charts, the same bytes each time, and signatures.
 
     charts ── image: lines ──► references ──► index ─┬► linkerd/amd64 ─► config, base layer (shared), own layer
                                                      ├► linux/arm64 ─► …
@@ -14,12 +14,15 @@ import io
 import json
 import tarfile
 import zlib
+from base64 import b64encode
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from mirror.oci.content import Digest
 from mirror.oci.manifest import OCI_INDEX, OCI_MANIFEST
+from mirror.oci.reference import Repository
+from mirror.trust.keys import KeyPair, payload
 
 RELEASE = "edge-26.1.1"
 CHART_VERSION = "2026.1.1"
@@ -43,6 +46,7 @@ _CREATED = "2026-01-15T12:00:00Z"
 _CONFIG = "application/vnd.oci.image.config.v1+json"
 _LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
 _STATEMENT = "application/vnd.in-toto+json"
+_SIMPLE_SIGNING = "application/vnd.dev.cosign.simplesigning.v1+json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +84,9 @@ class Release:
         return f'apiVersion: v1\nentries:\n{entries}generated: "{_CREATED}"\n'.encode()
 
 
-def build() -> Release:
-    """The release; a tenth of a second of work."""
-    repositories = {name: _repository(name, tag) for name, tag in TAGS.items()}
+def build(signer: KeyPair) -> Release:
+    """The release, Linkerd's own images signed by *signer*; a tenth of a second of work."""
+    repositories = {name: _repository(name, tag, signer if name != THIRD_PARTY else None) for name, tag in TAGS.items()}
     archives = {_archive_name(name): _archive(name, files) for name, files in _CHARTS.items()}
     return Release(repositories, archives)
 
@@ -111,7 +115,7 @@ class _Store:
         return {"mediaType": media_type, "digest": digest, "size": len(raw)} | more
 
 
-def _repository(name: str, tag: str) -> StoredRepository:
+def _repository(name: str, tag: str, signer: KeyPair | None) -> StoredRepository:
     store = _Store()
     images, attestations, own_layers = [], [], []
     for os, architecture in PLATFORMS:
@@ -120,7 +124,21 @@ def _repository(name: str, tag: str) -> StoredRepository:
         own_layers.append(own_layer)
         attestations.append(_attestation(store, name, image))
     index = store.manifest(OCI_INDEX, {"manifests": [*images, *attestations]})
-    return StoredRepository(store.manifests, {tag: index["digest"]}, store.blobs, own_layers[0])
+    tags = {tag: index["digest"]}
+    if signer is not None:
+        digest = Digest.parse(index["digest"])
+        tags[digest.fallback_tag(".sig")] = _signature(store, signer, name, digest)["digest"]
+    return StoredRepository(store.manifests, tags, store.blobs, own_layers[0])
+
+
+def _signature(store: _Store, signer: KeyPair, name: str, digest: Digest) -> dict[str, Any]:
+    """What `cosign sign --key` puts at the tag sha256-HEX.sig (sigstore/cosign, specs/SIGNATURE_SPEC.md)."""
+    signed = payload(Repository("ghcr.io", name), digest)
+    annotations = {"dev.cosignproject.cosign/signature": b64encode(signer.sign(signed)).decode()}
+    layer = store.blob(_SIMPLE_SIGNING, signed, annotations=annotations)
+    rootfs = {"type": "layers", "diff_ids": [layer["digest"]]}
+    config = store.blob(_CONFIG, json.dumps({"architecture": "", "os": "", "config": {}, "rootfs": rootfs}).encode())
+    return store.manifest(OCI_MANIFEST, {"config": config, "layers": [layer]})
 
 
 def _image(store: _Store, name: str, tag: str, os: str, architecture: str) -> tuple[dict[str, Any], str]:

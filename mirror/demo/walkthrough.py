@@ -41,7 +41,8 @@ async def walk(directory: Path, progress: Progress, steps: Steps) -> bool:
         app = _app(upstream, directory)
         async with app:
             steps.said(
-                f"An upstream on {upstream.registry} serves Linkerd {RELEASE}; it alters a layer of {_TAMPERED}."
+                f"An upstream on {upstream.registry} serves Linkerd {RELEASE}, signed with a key of its own, and "
+                f"alters a layer of {_TAMPERED}."
             )
             tampered = await _sync(app, progress)
             steps.synced(tampered)
@@ -54,16 +55,20 @@ async def walk(directory: Path, progress: Progress, steps: Steps) -> bool:
             steps.said("Again: nothing is sent.")
             again = await _sync(app, progress)
             steps.synced(again)
-            steps.said("Every byte is read back from the mirror and hashed.")
-            verified = await verify(app.mirrors(), [RELEASE], deep=True)
+            steps.said("Every byte is read back from the mirror and hashed, and its signatures are verified.")
+            verified = await verify(app.mirrors(), [RELEASE], app.signatures(), deep=True)
             steps.verified(verified)
     return _is_right(tampered, synced, again, verified)
 
 
 def _app(upstream: Upstream, directory: Path) -> App:
+    key = directory / "cosign.pub"
+    directory.mkdir(parents=True, exist_ok=True)
+    key.write_bytes(upstream.signer.public_pem)
     settings = Settings.model_validate(
         {
             **upstream.configuration,
+            "policy": {"identities": [{"images": "ghcr.io/linkerd/*", "key": str(key)}]},
             "destinations": {
                 "demo": {
                     "kind": "layout",

@@ -112,6 +112,14 @@ async def gathered(source: Source, subject: Digest) -> Referrers:
     )
 
 
+async def referrers_of(source: Source, subject: Digest) -> Referrers | MirrorError:
+    """Everything that refers to *subject* at *source*, or why that cannot be known."""
+    try:
+        return await gathered(source, subject)
+    except MirrorError as exc:
+        return exc
+
+
 async def travel(copier: Copier, source: Source, destination: Destination, referrers: Referrers) -> Travelled:
     """Brings *referrers* to *destination*, each on its own: one that fails is a problem, not an exception."""
     digests, problems, unlinked = list[Digest](), list(referrers.gone), list[Manifest]()

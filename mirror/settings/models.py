@@ -36,6 +36,7 @@ from mirror.durations import format_duration, parse_duration
 from mirror.errors import BadReference, SettingsError
 from mirror.oci.content import Digest, Platform
 from mirror.oci.reference import Reference, Repository
+from mirror.trust.policy import Identity, Keyed, Keyless
 
 VERSIONS_URL = "https://raw.githubusercontent.com/linkerd/website/main/linkerd.io/data/versions.yaml"
 CHANNELS = {
@@ -375,10 +376,50 @@ Destination = Annotated[
 ]
 
 
+class PolicyIdentity(_Table):
+    """Who signs the images that *images* matches: an identity that an issuer vouches for, or a key."""
+
+    images: Text
+    issuer: str = ""
+    identity: str = ""
+    """`{tag}` in it stands for the image's tag."""
+    key: OptionalPath = None
+    """A public key (PEM), as cosign.pub."""
+    transparency_log: bool = False
+    """With a key: its signatures must be in the transparency log too."""
+
+    @model_validator(mode="after")
+    def _check_together(self) -> Self:
+        if (self.key is None) == (not self.issuer and not self.identity):
+            raise PydanticCustomError("entry", "expected either issuer and identity, or key")
+        if self.transparency_log and self.key is None:
+            raise PydanticCustomError("entry", "transparency_log is for keys: an identity always needs the log")
+        try:
+            Identity(self.images, Keyless(self.issuer, self.identity) if self.key is None else Keyed(b"a key"))
+        except SettingsError as exc:
+            raise PydanticCustomError("entry", "{reason}", {"reason": str(exc)}) from exc
+        return self
+
+    def signer(self) -> Identity:
+        """This, its key read from the file; raises SettingsError."""
+        if self.key is None:
+            return Identity(self.images, Keyless(self.issuer, self.identity))
+        try:
+            return Identity(self.images, Keyed(self.key.read_bytes(), transparency_log=self.transparency_log))
+        except OSError as exc:
+            raise SettingsError(f"policy.identities: the key {self.key} cannot be read: {exc.strerror}") from exc
+
+
 class Policy(_Table):
     """What is let in."""
 
-    signatures: Literal["off"] = "off"
+    signatures: Literal["require", "warn", "off"] = "require"
+    trusted_root: OptionalPath = None
+    """A Sigstore trusted_root.json; None: the public instance's, by TUF."""
+    third_party_images: tuple[Text, ...] = ()
+    """Patterns of images that nobody signs, beside the built-in ones: pinned to the digest that is recorded first."""
+    identities: tuple[PolicyIdentity, ...] = ()
+    """Before the built-in ones; the first that matches counts."""
     moved_tags: Literal["refuse", "follow"] = "refuse"
     referrers: Literal["require", "best-effort", "off"] = "best-effort"
     accept: Accepted = Field(default_factory=dict)

@@ -31,12 +31,6 @@ _EXPECTED = {
     "model_type": "a table",
     "model_attributes_type": "a table",
 }
-_LATER = {
-    ("signatures", "require"): 'signatures are not checked yet; until a version that does, only "off" is allowed',
-    ("signatures", "warn"): 'signatures are not checked yet; until a version that does, only "off" is allowed',
-}
-
-
 _KINDS = '"ecr", "harbor", "registry" or "layout"'
 
 
@@ -59,7 +53,6 @@ def _sentence(error: Mapping[str, Any], sources: Mapping[KeyPath, str], file: Pa
 def _problem(error: Mapping[str, Any], path: KeyPath, tag: str) -> str:
     kind, key, context = error["type"], spell(path), error.get("ctx", {})
     value = context.get("tag") if kind == "union_tag_invalid" else error["input"]
-    later = _LATER.get((path[-1], value)) if isinstance(value, str) else None
     match kind:
         case "extra_forbidden":
             return _unknown_key(path, tag)
@@ -69,8 +62,6 @@ def _problem(error: Mapping[str, Any], path: KeyPath, tag: str) -> str:
             return f"{key} is missing: expected {_KINDS}"
         case "entry":
             return f"{key}: {error['msg']}"
-        case _ if later:
-            return f"{key} is {_shown(path, value)}: {later}"
         case "union_tag_invalid":
             return f"{key} is {_shown(path, value)}: expected {_KINDS}"
         case "literal_error":

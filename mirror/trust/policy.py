@@ -24,11 +24,13 @@ inferred.
 from __future__ import annotations
 
 import re
+from base64 import b64decode
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, total_ordering
 
 from mirror.errors import SettingsError
+from mirror.oci.content import Digest
 from mirror.oci.reference import Repository
 
 GITHUB = "https://token.actions.githubusercontent.com"
@@ -73,6 +75,15 @@ class Keyed:
     def __post_init__(self) -> None:
         if not self.key.strip():
             raise SettingsError("an identity's key is empty: expected a PEM public key, as cosign.pub")
+
+    @property
+    def digest(self) -> Digest | None:
+        """Of its SubjectPublicKeyInfo, as verdicts call it; None for what is no PEM of a public key (RFC 7468)."""
+        body = re.search(rb"-----BEGIN PUBLIC KEY-----([A-Za-z0-9+/=\s]+)-----END PUBLIC KEY-----", self.key)
+        try:
+            return Digest.of(b64decode(body[1])) if body else None
+        except ValueError:
+            return None
 
 
 @dataclass(frozen=True, slots=True)

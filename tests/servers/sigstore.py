@@ -473,7 +473,10 @@ class Services:
 
     def arguments(self) -> list[str]:
         """For `cosign sign` and `cosign attest`; the token is looked at by nobody but for its form."""
-        parts = ({"alg": "ES256", "typ": "JWT"}, {"iss": self.issuer, "sub": "tests", "aud": "sigstore", "exp": 4102444800})
+        parts = (
+            {"alg": "ES256", "typ": "JWT"},
+            {"iss": self.issuer, "sub": "tests", "aud": "sigstore", "exp": 4102444800},
+        )
         token = ".".join(base64.urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=") for part in parts)
         return ["--fulcio-url", self.url, "--rekor-url", self.url, "--identity-token", f"{token}.c2ln", "-y"]
 

@@ -143,6 +143,7 @@ class Upstream:
             "versions_url": f"{self.charts.url}/versions.yaml",
             "channels": {"edge": {"chart_repository": self.charts.url}},
             "registries": {host: {"endpoint": self.registry.url} for host in ("ghcr.io", "docker.io")},
+            "policy": {"signatures": "off"},
         }
         for key, value in tables.items():
             document[key] = {**document[key], **value} if isinstance(document.get(key), dict) else value

@@ -1,0 +1,115 @@
+"""Whether an image may enter a mirror, and whether it may stay there: signatures, under the policy.
+
+    upstream's signatures ──► verdict ──► enters, or is refused      (sync, plan)
+    the mirror's own      ──► verdict ──► holds, or does not         (verify, overrides)
+
+What verifies is mirror/trust; here it meets the settings and the record.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from mirror.errors import MirrorError, Refused
+from mirror.oci.content import Digest
+from mirror.oci.reference import Reference, Repository
+from mirror.oci.referrers import Referrers, Untaken, referrers_of
+from mirror.oci.remembered import Remembered
+from mirror.oci.storage import Source
+from mirror.record import RecordedImage
+from mirror.trust.judge import Trust, judge
+from mirror.trust.policy import Expectation, Keyed, Keyless, expectation
+from mirror.trust.verdict import Policy, Verdict
+
+
+class Unsigned(Refused):
+    """An image is not signed as the policy requires."""
+
+
+@dataclass(frozen=True, slots=True)
+class Signatures:
+    """What is asked of signatures. A *reference* is as charts have it."""
+
+    policy: Policy
+    trust: Trust
+    resolve: Callable[[Repository], Repository]
+    """Where a repository really is, aliases applied."""
+    accept: Mapping[Reference, Digest] = field(default_factory=dict)
+
+    def expected(self, reference: Reference) -> Expectation:
+        """Who should have signed *reference*."""
+        return expectation(
+            (reference.repository, self.resolve(reference.repository)),
+            reference.tag,
+            identities=self.trust.identities,
+            third_party=self.trust.third_party,
+        )
+
+    def is_settled(self, recorded: RecordedImage) -> bool:
+        """Whether the recorded verdict is the one that the policy of today asks for; else it is to be judged anew."""
+        if self.policy == "off" or recorded.is_accepted:
+            return True
+        verdict = recorded.verdict
+        if verdict is None or verdict.subject != recorded.digests.upstream or not verdict.satisfies(self.policy):
+            return False
+        expected = self.expected(Reference.parse(recorded.image.reference))
+        key = str(expected.digest or "") if isinstance(expected, Keyed) else ""
+        return verdict.is_of(expected, key=key) or self.policy == "warn"
+
+    async def judged(
+        self, reference: Reference, digest: Digest, found: Referrers | MirrorError, place: Source
+    ) -> Verdict:
+        """The verdict on *digest*, by what was *found* to refer to it at *place*; raises *found* where it is needed."""
+        if isinstance(found, MirrorError):
+            if isinstance(self.expected(reference), Keyless | Keyed):
+                raise found
+            found = Referrers(digest, (), ())
+        real = Reference(self.resolve(reference.repository), reference.tag)
+        return await judge(real, digest, found, place, self.trust, names=(reference.repository,))
+
+    async def admitted(
+        self, reference: Reference, digest: Digest, found: Referrers | MirrorError, place: Source
+    ) -> Verdict | None:
+        """The verdict on an image that may enter, None where nobody asks; raises Unsigned for one that may not."""
+        if self.policy == "off":
+            return None
+        verdict = await self.judged(reference, digest, found, place)
+        if not verdict.satisfies(self.policy) and self.accept.get(reference) != digest:
+            raise Unsigned(_refusal(reference, digest, verdict))
+        return verdict
+
+    async def held(
+        self, recorded: RecordedImage, mirrored: Source, kept: Sequence[Untaken]
+    ) -> tuple[Verdict | None, str]:
+        """The verdict on what is *mirrored*, by its own evidence and what the record *kept*; and why it may not stay.
+
+        No reason where it may, where no signature is asked for, and where an operator has accepted the digest. The
+        recorded verdict counts for nothing: whoever can push to the mirror can write it.
+        """
+        if self.policy == "off":
+            return None, ""
+        reference, subject = Reference.parse(recorded.image.reference), recorded.digests.upstream
+        verdict = await self.judged(reference, subject, await referrers_of(mirrored, subject), mirrored)
+        if not verdict.satisfies("require") and kept:
+            beside = Remembered(mirrored, {digest: data for one in kept for digest, data in one.blobs.items()})
+            referrers = Referrers(subject, (), tuple(one.manifest for one in kept))
+            verdict = await self.judged(reference, subject, referrers, beside)
+        return verdict, "" if recorded.is_accepted else self._problem(recorded.verdict, verdict)
+
+    def _problem(self, claimed: Verdict | None, found: Verdict) -> str:
+        if not found.satisfies(self.policy):
+            return f"by the mirror's own evidence {found.words}"
+        if claimed is None:
+            return "it was recorded while nobody looked at its signature" if self.policy == "require" else ""
+        if claimed.state != found.state:
+            return f"its signature is recorded as {claimed.state}, and is {found.state}: {found.words}"
+        return ""
+
+
+def _refusal(reference: Reference, digest: Digest, verdict: Verdict) -> str:
+    """Why *digest* does not enter, and what would let it."""
+    ways = [f"to let this digest in all the same: mirror sync --accept {reference}@{digest}"]
+    if verdict.stanza:
+        ways.insert(0, f"this entry of the configuration would accept it:\n{verdict.stanza}\n")
+    return f"{verdict.words}; {'; '.join(ways)}"
