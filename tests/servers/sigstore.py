@@ -107,10 +107,11 @@ class Authority:
         *,
         identity: str,
         issuer: str = GITHUB,
-        issuer_v2: str | None = None,
+        issuer_v2: str | bytes | None = None,
         at: datetime = MOMENT,
         life: timedelta = timedelta(minutes=10),
         stamped_by: PrivateKey | None = None,
+        stamp_signed_by: PrivateKey | None = None,
         stamps: int = 1,
         usage: ObjectIdentifier = ExtendedKeyUsageOID.CODE_SIGNING,
         names: Sequence[x509.GeneralName] = (),
@@ -118,8 +119,9 @@ class Authority:
     ) -> x509.Certificate:
         """A certificate as Fulcio issues it.
 
-        *stamped_by* is the certificate log's key, ours if not given; *issuer_v2* that of the second extension if it
-        differs; *without* leaves extensions out, by the last part of their number or as `usages`.
+        *stamped_by* is the certificate log's key, ours if not given, and *stamp_signed_by* another one that signs in
+        its name; *issuer_v2* is what the second extension says if it differs; *without* leaves extensions out, by the
+        last part of their number or as `usages`.
         """
         builder = (
             x509.CertificateBuilder()
@@ -142,16 +144,19 @@ class Authority:
             )
         for number, value in (
             ("1", issuer.encode()),
-            ("8", _utf8(issuer if issuer_v2 is None else issuer_v2)),
+            ("8", issuer_v2 if isinstance(issuer_v2, bytes) else _utf8(issuer if issuer_v2 is None else issuer_v2)),
         ):
             if number not in without:
                 extension = x509.UnrecognizedExtension(ObjectIdentifier(f"{_FULCIO}.{number}"), value)
                 builder = builder.add_extension(extension, critical=False)
         if not stamps:
             return builder.sign(self.key, hashes.SHA384())
-        return self._stamped(builder, at, stamped_by or self.certificate_log, stamps)
+        log = stamped_by or self.certificate_log
+        return self._stamped(builder, at, log, stamp_signed_by or log, count=stamps)
 
-    def _stamped(self, builder: x509.CertificateBuilder, at: datetime, log: PrivateKey, count: int) -> x509.Certificate:
+    def _stamped(
+        self, builder: x509.CertificateBuilder, at: datetime, log: PrivateKey, key: PrivateKey, *, count: int
+    ) -> x509.Certificate:
         """With timestamps of *log* (RFC 6962 §3.2, §3.3); cryptography makes none, so they are signed here."""
         entry = builder.sign(self.key, hashes.SHA384()).tbs_certificate_bytes
         milliseconds = int(at.timestamp()) * 1000
@@ -164,7 +169,7 @@ class Authority:
         )
         stamps = b""
         for _ in range(count):
-            signature = sign(log, signed)
+            signature = sign(key, signed)
             stamp = struct.pack("!B32sQH", 0, sha256(der(log)).digest(), milliseconds, 0)
             stamp += b"\x04\x03" + struct.pack("!H", len(signature)) + signature  # SHA-256, ECDSA
             stamps += struct.pack("!H", len(stamp)) + stamp
@@ -473,7 +478,10 @@ class Services:
 
     def arguments(self) -> list[str]:
         """For `cosign sign` and `cosign attest`; the token is looked at by nobody but for its form."""
-        parts = ({"alg": "ES256", "typ": "JWT"}, {"iss": self.issuer, "sub": "tests", "aud": "sigstore", "exp": 4102444800})
+        parts = (
+            {"alg": "ES256", "typ": "JWT"},
+            {"iss": self.issuer, "sub": "tests", "aud": "sigstore", "exp": 4102444800},
+        )
         token = ".".join(base64.urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=") for part in parts)
         return ["--fulcio-url", self.url, "--rekor-url", self.url, "--identity-token", f"{token}.c2ln", "-y"]
 
