@@ -189,7 +189,7 @@ def _verified(signed: SigstoreBundle, root: bytes) -> tuple[str, bytes]:
 
 
 def _hold_size(entry: dict[str, Any]) -> None:
-    """Afterwards the checkpoint, whose signature holds, is of the tree that the proof is of: `sigstore` compares roots."""
+    """Afterwards the checkpoint, whose signature holds, is of the proof's tree: `sigstore` compares roots alone."""
     what = "the bundle's inclusion proof"
     proven = at(entry, "inclusionProof", "treeSize", kind=str, what=what)
     # a signed note (C2SP/signed-note, tlog-checkpoint): origin, size, root

@@ -6,7 +6,8 @@ import asyncio
 import json
 from base64 import b64decode
 from collections.abc import Callable
-from datetime import timedelta
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import Any
 
@@ -31,6 +32,7 @@ from tests.servers.sigstore import (
     GITHUB,
     MOMENT,
     Sigstore,
+    TimestampAuthority,
     b64,
     bundle_image,
     dsse_body,
@@ -396,6 +398,55 @@ async def test_an_older_statement(bench: Bench) -> None:
     bench.put_bundle(_of(bench.sigstore, _stated(_type="https://in-toto.io/Statement/v0.1", subject=subjects)))
 
     assert "signed" == (await bench.verdict()).state
+
+
+@pytest.fixture(scope="session")
+def clock(tmp_path_factory: pytest.TempPathFactory) -> TimestampAuthority:
+    return TimestampAuthority.make(tmp_path_factory.mktemp("clock"))
+
+
+async def test_rekor_v2_with_a_timestamp(bench: Bench, clock: TimestampAuthority) -> None:
+    """The log has no time of its own; the authority's counts, if the root knows it, then, and it is of this."""
+    made = bench.sigstore.stamped(IMAGE.digest, IDENTITY, clock)
+    (log,) = bench.root.document["tlogs"]
+    authority = clock.entry()
+    bench.root.document["timestampAuthorities"] = [authority]
+    bench.put_bundle(made)
+    verdict = await bench.verdict()
+
+    assert "signed" == verdict.state
+    assert verdict.signed_at
+    assert abs(datetime.now(UTC) - verdict.signed_at) < timedelta(minutes=5)
+    bench.root.document["timestampAuthorities"] = []
+    assert "sigstore: no Timestamp Authorities have been provided" in (await bench.verdict()).words
+    bench.root.document["timestampAuthorities"] = [authority]
+    authority["validFor"]["end"] = "2026-01-01T00:00:00Z"
+    assert "sigstore: not enough sources of verified time" in (await bench.verdict()).words
+    del authority["validFor"]["end"]
+    log["publicKey"]["validFor"]["end"] = "2026-01-01T00:00:00Z"
+    assert "the trusted root does not take the transparency log" in (await bench.verdict()).words
+
+
+async def test_a_log_that_is_named_by_its_origin(bench: Bench) -> None:
+    """As Rekor v2 is: the root says by what; where it does not, the log is not known."""
+    named = Sigstore(bench.sigstore.authority, replace(bench.sigstore.log, named=b"by its origin".ljust(32)))
+    bench.put_bundle(_good(named))
+
+    assert "the trusted root does not know the transparency log" in (await bench.verdict()).words
+    bench.root.document = named.trusted_root()
+    assert "signed" == (await bench.verdict()).state
+
+
+@pytest.mark.parametrize("count", [0, 2])
+async def test_a_time_that_is_not_one(bench: Bench, clock: TimestampAuthority, count: int) -> None:
+    """Of several timestamps nobody says which was verified."""
+    made = bench.sigstore.stamped(IMAGE.digest, IDENTITY, clock)
+    stamps = made["verificationMaterial"]["timestampVerificationData"]
+    stamps["rfc3161Timestamps"] *= count
+    bench.root.document["timestampAuthorities"] = [clock.entry()]
+    bench.put_bundle(made)
+
+    assert f"the bundle has {count} timestamps and no promise of a log" in (await bench.verdict()).words
 
 
 async def test_in_both_forms(bench: Bench) -> None:
