@@ -22,7 +22,7 @@ from typing import Any
 from mirror.errors import NotVerified
 from mirror.oci.content import Digest
 from mirror.trust import log
-from mirror.trust.certificate import from_der, hold, hold_signer, is_signed
+from mirror.trust.certificate import from_der, hold, hold_signer, is_signed, signing_key
 from mirror.trust.evidence import BUNDLE_MAX, SigstoreBundle
 from mirror.trust.keys import PublicKey
 from mirror.trust.policy import Keyless
@@ -64,12 +64,14 @@ def keyless(signed: SigstoreBundle, subject: Digest, expected: Keyless, root: Tr
     hold_statement(envelope.payload, subject)
     raw = at(material, "certificate", "rawBytes", kind=str, what="the bundle")
     certificate = from_der(unbase64(raw, what="the bundle's certificate"))
+    signing_key(certificate)  # or it is no key that `sigstore` could verify with
     entry = _entry(material)
     moment = _moment(material, entry, signed)
     root.log(unbase64(at(entry, "logId", "keyId", kind=str, what="the log entry"), what="the log's name"), moment)
     hold(certificate, moment, root)
     if _verified(signed, root.at(moment)) != (envelope.payload_type, envelope.payload):
         raise NotVerified("sigstore has verified another statement than the one that was read")
+    _hold_size(entry)
     signer = hold_signer(certificate, expected)
     index = entry.get("logIndex", "0")  # protobuf's JSON leaves out what is 0
     return Verdict(
@@ -184,6 +186,18 @@ def _verified(signed: SigstoreBundle, root: bytes) -> tuple[str, bytes]:
         return verifier.verify_dsse(Bundle.from_json(signed.raw), _HeldAfterwards())
     except Error as exc:
         raise NotVerified(f"sigstore: {' '.join(map(str, exc.args))[:300]}") from exc
+
+
+def _hold_size(entry: dict[str, Any]) -> None:
+    """Afterwards the checkpoint, whose signature holds, is of the proof's tree: `sigstore` compares roots alone."""
+    what = "the bundle's inclusion proof"
+    proven = at(entry, "inclusionProof", "treeSize", kind=str, what=what)
+    # a signed note (C2SP/signed-note, tlog-checkpoint): origin, size, root
+    signed = at(entry, "inclusionProof", "checkpoint", "envelope", kind=str, what=what).split("\n")[1]
+    if signed != proven:
+        raise NotVerified(
+            f"the checkpoint is of a tree of {signed[:20]} entries, and the inclusion proof of one of {proven[:20]}"
+        )
 
 
 class _HeldAfterwards:

@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat import asn1
 from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, EllipticCurvePublicKey
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -65,7 +65,10 @@ def from_der(raw: bytes) -> x509.Certificate:
 
 def signing_key(certificate: x509.Certificate) -> EllipticCurvePublicKey:
     """The key that *certificate* is of: ECDSA's, as Fulcio issues for cosign."""
-    key = certificate.public_key()
+    try:
+        key = certificate.public_key()
+    except (ValueError, UnsupportedAlgorithm) as exc:
+        raise NotVerified("the certificate is for what is no key") from exc
     if not isinstance(key, EllipticCurvePublicKey):
         raise NotVerified("the certificate is for a key that is not ECDSA's")
     return key
@@ -98,7 +101,7 @@ def hold_signer(certificate: x509.Certificate, expected: Keyless) -> Signer:
     signer = _signer(certificate)
     if signer != Signer(expected.identity, expected.issuer):
         differs = [
-            f"the {name} is {quoted(found)}, not {quoted(wanted)}"
+            f"the {name} is {quoted(found[:200])}, not {quoted(wanted[:200])}"
             for name, found, wanted in (
                 ("identity", signer.identity, expected.identity),
                 ("issuer", signer.issuer, expected.issuer),
@@ -192,7 +195,7 @@ def _signer(certificate: x509.Certificate) -> Signer:
         raise NotVerified(f"the certificate has {len(names)} names, where one URI or mail address says who signs")
     issuers = {_issuer(extension) for extension in certificate.extensions if extension.oid in (_ISSUER, _ISSUER_V2)}
     if len(issuers) != 1:
-        told = " and ".join(map(quoted, sorted(issuers))) or "nobody"
+        told = " and ".join(quoted(issuer[:100]) for issuer in sorted(issuers)) or "nobody"
         raise NotVerified(f"the certificate names {told} as the issuer of the identity, where one is needed")
     signer = Signer(names[0].value, issuers.pop())
     if not signer.identity or not signer.issuer or max(len(signer.identity), len(signer.issuer)) > _NAME_MAX:

@@ -48,9 +48,10 @@ class Authority:
 
 @dataclass(frozen=True, slots=True)
 class Log:
-    """A log: *identity* is the SHA-256 of its key, which what it signs names it by."""
+    """A log; *identities* are what names it in what it signs."""
 
-    identity: bytes
+    identities: frozenset[bytes]
+    """The SHA-256 of its key (RFC 6962 §3.2, and Rekor v1), and what the root says: Rekor v2 counts its origin in."""
     key: EllipticCurvePublicKey | None
     """None for a key of another kind, which signs checkpoints (Rekor v2), and nothing that we verify ourselves."""
     window: Window
@@ -127,9 +128,10 @@ def _log(entry: Any) -> Log:
     what = "a log of the trusted root"
     raw = unbase64(at(entry, "publicKey", "rawBytes", kind=str, what=what), what=what)
     key = load_der_public_key(raw)
-    # RFC 6962 §3.2, and Rekor's log ID likewise: by the key, whatever the file says
+    said = unbase64(at(entry, "logId", "keyId", kind=str, what=what), what=what) if entry.get("logId") else b""
+    identities = frozenset({sha256(raw).digest(), said} - {b""})
     window = _window(at(entry, "publicKey", kind=dict, what=what))
-    return Log(sha256(raw).digest(), key if isinstance(key, EllipticCurvePublicKey) else None, window)
+    return Log(identities, key if isinstance(key, EllipticCurvePublicKey) else None, window)
 
 
 def _window(entry: Any) -> Window:
@@ -147,7 +149,7 @@ def _moment(text: Any) -> datetime:
 
 
 def _valid(logs: Sequence[Log], identity: bytes, moment: datetime, *, what: str) -> Log:
-    known = [log for log in logs if log.identity == identity]
+    known = [log for log in logs if identity in log.identities]
     if not known:
         raise NotVerified(f"the trusted root does not know the {what} {identity.hex()[:64]}")
     for log in known:

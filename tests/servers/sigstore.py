@@ -14,6 +14,7 @@ from __future__ import annotations
 import base64
 import json
 import struct
+import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -28,6 +29,8 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
+    NoEncryption,
+    PrivateFormat,
     PublicFormat,
     load_der_public_key,
     load_pem_public_key,
@@ -38,6 +41,7 @@ from mirror.oci.content import Digest
 from mirror.oci.manifest import OCI_MANIFEST, Manifest
 from tests.content import EMPTY, Image
 from tests.servers.loopback import Handler, Response, serving
+from tests.servers.tools import require
 
 GITHUB = "https://token.actions.githubusercontent.com"
 MOMENT = datetime(2026, 1, 15, 12, 0, tzinfo=UTC)
@@ -107,10 +111,11 @@ class Authority:
         *,
         identity: str,
         issuer: str = GITHUB,
-        issuer_v2: str | None = None,
+        issuer_v2: str | bytes | None = None,
         at: datetime = MOMENT,
         life: timedelta = timedelta(minutes=10),
         stamped_by: PrivateKey | None = None,
+        stamp_signed_by: PrivateKey | None = None,
         stamps: int = 1,
         usage: ObjectIdentifier = ExtendedKeyUsageOID.CODE_SIGNING,
         names: Sequence[x509.GeneralName] = (),
@@ -118,8 +123,9 @@ class Authority:
     ) -> x509.Certificate:
         """A certificate as Fulcio issues it.
 
-        *stamped_by* is the certificate log's key, ours if not given; *issuer_v2* that of the second extension if it
-        differs; *without* leaves extensions out, by the last part of their number or as `usages`.
+        *stamped_by* is the certificate log's key, ours if not given, and *stamp_signed_by* another one that signs in
+        its name; *issuer_v2* is what the second extension says if it differs; *without* leaves extensions out, by the
+        last part of their number or as `usages`.
         """
         builder = (
             x509.CertificateBuilder()
@@ -142,16 +148,19 @@ class Authority:
             )
         for number, value in (
             ("1", issuer.encode()),
-            ("8", _utf8(issuer if issuer_v2 is None else issuer_v2)),
+            ("8", issuer_v2 if isinstance(issuer_v2, bytes) else _utf8(issuer if issuer_v2 is None else issuer_v2)),
         ):
             if number not in without:
                 extension = x509.UnrecognizedExtension(ObjectIdentifier(f"{_FULCIO}.{number}"), value)
                 builder = builder.add_extension(extension, critical=False)
         if not stamps:
             return builder.sign(self.key, hashes.SHA384())
-        return self._stamped(builder, at, stamped_by or self.certificate_log, stamps)
+        log = stamped_by or self.certificate_log
+        return self._stamped(builder, at, log, stamp_signed_by or log, count=stamps)
 
-    def _stamped(self, builder: x509.CertificateBuilder, at: datetime, log: PrivateKey, count: int) -> x509.Certificate:
+    def _stamped(
+        self, builder: x509.CertificateBuilder, at: datetime, log: PrivateKey, key: PrivateKey, *, count: int
+    ) -> x509.Certificate:
         """With timestamps of *log* (RFC 6962 §3.2, §3.3); cryptography makes none, so they are signed here."""
         entry = builder.sign(self.key, hashes.SHA384()).tbs_certificate_bytes
         milliseconds = int(at.timestamp()) * 1000
@@ -164,7 +173,7 @@ class Authority:
         )
         stamps = b""
         for _ in range(count):
-            signature = sign(log, signed)
+            signature = sign(key, signed)
             stamp = struct.pack("!B32sQH", 0, sha256(der(log)).digest(), milliseconds, 0)
             stamp += b"\x04\x03" + struct.pack("!H", len(signature)) + signature  # SHA-256, ECDSA
             stamps += struct.pack("!H", len(stamp)) + stamp
@@ -186,10 +195,12 @@ class TransparencyLog:
 
     key: PrivateKey = field(default_factory=new_key, repr=False)
     origin: str = "rekor.tests.invalid"
+    named: bytes = b""
+    """What it is known by, if not by its key: Rekor v2 counts its origin in."""
 
     @property
     def identity(self) -> bytes:
-        return sha256(der(self.key)).digest()
+        return self.named or sha256(der(self.key)).digest()
 
     def entry(self, body: bytes, *, at: datetime = MOMENT) -> dict[str, Any]:
         """What Rekor answers for *body*, in the form of `GET /api/v1/log/entries`, without the uuid around it."""
@@ -229,6 +240,63 @@ class TransparencyLog:
 
 
 @dataclass(frozen=True, slots=True)
+class TimestampAuthority:
+    """Who says when bytes were there (RFC 3161), by OpenSSL; it knows the present time alone."""
+
+    directory: Path
+    chain: tuple[x509.Certificate, x509.Certificate]
+
+    @classmethod
+    def make(cls, directory: Path) -> TimestampAuthority:
+        root_key, key = new_key(), new_key()
+        root_name, name = _name("root of the tests' clock"), _name("clock of the tests")
+        root = _ca(root_name, root_key, root_name, root_key, BEGIN, END, path_length=1)
+        own = (
+            x509.CertificateBuilder()
+            .subject_name(name)
+            .issuer_name(root_name)
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(BEGIN)
+            .not_valid_after(END)
+            .add_extension(_usage(digital_signature=True), critical=True)
+            .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.TIME_STAMPING]), critical=True)
+            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(root_key.public_key()), critical=False)
+            .sign(root_key, hashes.SHA256())
+        )
+        (directory / "clock.pem").write_bytes(own.public_bytes(Encoding.PEM))
+        (directory / "clock.key").write_bytes(
+            key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()),
+        )
+        (directory / "serial").write_text("01\n")
+        (directory / "clock.cnf").write_text(
+            "[tsa]\ndefault_tsa = ours\n[ours]\nserial = serial\nsigner_cert = clock.pem\nsigner_key = clock.key\n"
+            "signer_digest = sha256\ndefault_policy = 1.2.3.4\ndigests = sha256\ness_cert_id_alg = sha256\n"
+        )
+        return cls(directory, (own, root))
+
+    def stamp(self, data: bytes) -> bytes:
+        """The response for *data*, DER."""
+        (self.directory / "stamped").write_bytes(data)
+        self._openssl("-query", "-data", "stamped", "-sha256", "-cert", "-out", "asked")
+        self._openssl("-reply", "-config", "clock.cnf", "-queryfile", "asked", "-out", "stamp")
+        return (self.directory / "stamp").read_bytes()
+
+    def _openssl(self, *arguments: str) -> None:
+        subprocess.run([require("openssl"), "ts", *arguments], cwd=self.directory, capture_output=True, check=True)
+
+    def entry(self) -> dict[str, Any]:
+        """What a trusted root says of it."""
+        certificates = [{"rawBytes": b64(one.public_bytes(Encoding.DER))} for one in self.chain]
+        return {
+            "subject": {"organization": "tests", "commonName": "clock of the tests"},
+            "uri": "https://clock.tests.invalid",
+            "certChain": {"certificates": certificates},
+            "validFor": {"start": "2025-01-01T00:00:00Z"},
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class Sigstore:
     """All of it."""
 
@@ -239,7 +307,7 @@ class Sigstore:
         """The document that a client trusts."""
         window = {"start": "2025-01-01T00:00:00Z"}
 
-        def log(key: PrivateKey, name: str) -> dict[str, Any]:
+        def log(key: PrivateKey, name: str, identity: bytes = b"") -> dict[str, Any]:
             return {
                 "baseUrl": f"https://{name}.tests.invalid",
                 "hashAlgorithm": "SHA2_256",
@@ -248,7 +316,7 @@ class Sigstore:
                     "keyDetails": "PKIX_ECDSA_P256_SHA_256",
                     "validFor": dict(window),
                 },
-                "logId": {"keyId": b64(sha256(der(key)).digest())},
+                "logId": {"keyId": b64(identity or sha256(der(key)).digest())},
             }
 
         chain = [
@@ -257,7 +325,7 @@ class Sigstore:
         ]
         return {
             "mediaType": "application/vnd.dev.sigstore.trustedroot+json;version=0.1",
-            "tlogs": [log(self.log.key, "rekor")],
+            "tlogs": [log(self.log.key, "rekor", self.log.identity)],
             "certificateAuthorities": [
                 {
                     "subject": {"organization": "tests", "commonName": "tests"},
@@ -297,6 +365,36 @@ class Sigstore:
         key = new_key()
         issued = self.authority.issue(key.public_key(), identity=identity, **certificate)
         return self.bundled(statement(subject), key, issued)
+
+    def stamped(self, subject: Digest, identity: str, clock: TimestampAuthority) -> dict[str, Any]:
+        """As `bundle`, of now, with an entry of Rekor v2, which has no time, and a timestamp of *clock*."""
+        kind, stated, key = "application/vnd.in-toto+json", statement(subject), new_key()
+        at = datetime.now(UTC).replace(microsecond=0) - timedelta(minutes=1)
+        certificate = self.authority.issue(key.public_key(), identity=identity, at=at)
+        made = self.bundled(stated, key, certificate, at=at)
+        signature = base64.b64decode(made["dsseEnvelope"]["signatures"][0]["sig"])
+        verifier = {
+            "keyDetails": "PKIX_ECDSA_P256_SHA_256",
+            "x509Certificate": made["verificationMaterial"]["certificate"],
+        }
+        body = {
+            "apiVersion": "0.0.2",
+            "kind": "hashedrekord",
+            "spec": {
+                "hashedRekordV002": {
+                    "data": {"algorithm": "SHA2_256", "digest": b64(sha256(pae(kind, stated)).digest())},
+                    "signature": {"content": b64(signature), "verifier": verifier},
+                }
+            },
+        }
+        entry = tlog_entry(self.log.entry(rfc8785.dumps(body)), "hashedrekord")
+        entry["kindVersion"]["version"] = "0.0.2"
+        del entry["integratedTime"], entry["inclusionPromise"]
+        made["verificationMaterial"] |= {
+            "tlogEntries": [entry],
+            "timestampVerificationData": {"rfc3161Timestamps": [{"signedTimestamp": b64(clock.stamp(signature))}]},
+        }
+        return made
 
     def bundled(
         self,

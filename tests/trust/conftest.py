@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 
-from mirror.oci.content import Digest
+from mirror.http.gate import Gate
+from mirror.oci.blob import Body
+from mirror.oci.content import Descriptor, Digest
 from mirror.oci.manifest import Manifest
 from mirror.oci.reference import Reference
 from mirror.oci.referrers import gathered
@@ -79,6 +81,43 @@ class Bench:
         referrers = await gathered(source, self.digest)
         trust = Trust(root or self.root, self.identities, self.third_party)
         return await judge(reference, self.digest, referrers, source, trust)
+
+
+@dataclass(slots=True)
+class _Held:
+    data: memoryview
+
+    def readinto(self, buffer: memoryview) -> int:
+        size = min(len(buffer), len(self.data))
+        buffer[:size], self.data = self.data[:size], self.data[size:]
+        return size
+
+    def close(self) -> None: ...
+    def abort(self) -> None: ...
+
+
+@dataclass(slots=True)
+class Shelf:
+    """A source that has blobs and nothing else, without a server."""
+
+    blobs: Mapping[Digest, bytes]
+    name: str = "a shelf"
+    gate: Gate = field(default_factory=Gate)
+
+    async def open_blob(self, blob: Descriptor, *, offset: int = 0) -> Body:
+        return _Held(memoryview(self.blobs[blob.digest])[offset:])
+
+    async def head(self, version: str | Digest) -> Digest | None:
+        raise NotImplementedError
+
+    async def manifest(self, version: str | Digest) -> Manifest:
+        raise NotImplementedError
+
+    async def referrers(self, subject: Digest) -> tuple[Descriptor, ...]:
+        raise NotImplementedError
+
+    async def has_blob(self, blob: Descriptor) -> bool:
+        raise NotImplementedError
 
 
 @pytest.fixture(scope="session")
