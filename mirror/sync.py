@@ -269,7 +269,7 @@ class Syncer:
     async def _referrers(self, source: Source, upstream: Digest) -> Referrers | MirrorError:
         """What refers to *upstream*, or why that cannot be known; nothing is asked where nobody wants to know."""
         wanted = self.surveyor.wanted
-        if wanted.referrers == "off" and wanted.signatures == "off":
+        if wanted.referrers == "off":
             return Referrers(upstream, (), ())
         found = await referrers_of(source, upstream)
         if isinstance(found, MirrorError) and wanted.referrers == "require":

@@ -425,6 +425,16 @@ class Policy(_Table):
     accept: Accepted = Field(default_factory=dict)
     """What a human has settled: the digest that a reference is brought to."""
 
+    @model_validator(mode="after")
+    def _check_together(self) -> Self:
+        if self.referrers == "off" and self.signatures != "off":
+            raise PydanticCustomError(
+                "entry",
+                'referrers = "off" leaves signatures behind, so nobody could verify the mirror by them: '
+                'it needs signatures = "off"',
+            )
+        return self
+
 
 class Overrides(_Table):
     """The Helm values that are written."""
