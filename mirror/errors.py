@@ -9,6 +9,7 @@
     │   └── TagTaken                      the registry lets nobody change the tag, and it names something else
     └── WorldError                  1     the world failed
         ├── Unreachable                   network, name resolution, TLS, deadline
+        │   └── Untrusted                     a certificate that nobody we trust vouches for
         ├── RegistryError                 an answer from a registry that is not the one asked for
         │   ├── NotFound                  404
         │   ├── AccessDenied              401 and 403
@@ -79,6 +80,15 @@ class Unreachable(WorldError):
         super().__init__(message)
         self.is_temporary = is_temporary
         """Another try could help; not so for a certificate that is not trusted."""
+
+
+class Untrusted(Unreachable):
+    """A host's certificate is not trusted: OpenSSL's *reason* in words, and its *code* (x509_vfy.h, X509_V_ERR_*)."""
+
+    def __init__(self, message: str, *, reason: str, code: int) -> None:
+        super().__init__(message, is_temporary=False)
+        self.reason = reason
+        self.code = code
 
 
 class RegistryError(WorldError):

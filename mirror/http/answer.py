@@ -23,7 +23,7 @@ from urllib.parse import SplitResult, urljoin, urlsplit
 import certifi
 
 from mirror.durations import go_duration
-from mirror.errors import TEMPORARY_STATUSES, SettingsError, Unreachable
+from mirror.errors import TEMPORARY_STATUSES, SettingsError, Unreachable, Untrusted
 from mirror.http.proxies import Proxy, is_local
 
 CONNECT_TIMEOUT_S = 5.0
@@ -151,10 +151,11 @@ def unreachable(host: str, exc: Exception, *, proxy: Proxy | None = None) -> Unr
     causes = list(_causes(exc))
     for cause in causes:
         if isinstance(cause, ssl.SSLCertVerificationError):
-            return Unreachable(
+            return Untrusted(
                 f"{host}: its certificate is not trusted ({cause.verify_message}): "
                 "if its authority is your own, name it by ca_file in the configuration",
-                is_temporary=False,
+                reason=cause.verify_message,
+                code=cause.verify_code,
             )
     numbers = (c.errno for c in causes if isinstance(c, OSError) and not isinstance(c, ssl.SSLError | socket.gaierror))
     text = next((os.strerror(number).lower() for number in numbers if number), str(exc))

@@ -14,12 +14,14 @@ import contextlib
 import http.client
 import select
 import socket
+import ssl
 import threading
 import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import TypeVar
 from urllib.parse import urlsplit
 
@@ -137,6 +139,11 @@ class Connections:
         """See Wire."""
         call = _Call(self, method, url, headers, body, bound)
         return await in_thread(self._threads, call.run, call)
+
+    async def certificate_ends(self, url: str) -> datetime | None:
+        """When the certificate that *url*'s host shows ends; None for plain http. Raises as an exchange does."""
+        seeing = _Seeing(self, url)
+        return await in_thread(self._threads, seeing.run, seeing)
 
     async def aclose(self) -> None:
         """Ends the worker threads and closes the idle connections."""
@@ -290,6 +297,27 @@ class _Call(Exchange):
             raise http.client.HTTPException(f"the connection ended {response.length} bytes before the answer did")
         if response.status == 407:
             raise refused_by_proxy(at.netloc, 407)
+
+
+class _Seeing(Exchange):
+    """A connection, for the certificate that comes with it."""
+
+    def __init__(self, connections: Connections, url: str) -> None:
+        super().__init__(connections)
+        self._url = url
+
+    def run(self) -> datetime | None:
+        """When the certificate ends; None where there is none."""
+        return self._blocking(self._ends, url=lambda: self._url)
+
+    def _ends(self) -> datetime | None:
+        self._connection = connection = self._connections.take(self._url)
+        self._step(self._url, connection.connect)
+        sock = connection.http.sock
+        shown = sock.getpeercert() if isinstance(sock, ssl.SSLSocket) else None
+        self._connections.give_back(connection)
+        self._connection = None
+        return datetime.fromtimestamp(ssl.cert_time_to_seconds(str(shown["notAfter"])), UTC) if shown else None
 
 
 def _given_up(url: str) -> Unreachable:
