@@ -21,7 +21,7 @@ import re
 import subprocess
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlencode, urlsplit
@@ -51,6 +51,8 @@ class Credential:
     identity_token: str = field(default="", repr=False)
     renew_at: float | None = None
     """When another is to be asked for, by `time.monotonic()`; None for one that does not age."""
+    origin: str = field(default="", compare=False)
+    """Where it is kept, in words."""
 
     @property
     def basic(self) -> str:
@@ -131,7 +133,7 @@ class DockerConfiguration:
             if isinstance(entry, dict) and _docker_host(key) in map(_docker_host, keys):
                 found = _from_entry(entry, self.path, key)
                 if found:
-                    return found
+                    return replace(found, origin=str(self.path))
         if store := config.get("credsStore"):
             return _ask_helper(str(store), keys[0], timeout_s=self.helper_timeout_s)
         return None
@@ -194,7 +196,8 @@ def _ask_helper(helper: str, key: str, *, timeout_s: float) -> Credential | None
         username, secret = str(said["Username"]), str(said["Secret"])
     except (ValueError, KeyError, TypeError):
         raise AccessDenied(f"{program} gave something other than a credential for {key}") from None
-    return Credential(identity_token=secret) if username == "<token>" else Credential(username, secret)
+    found = Credential(identity_token=secret) if username == "<token>" else Credential(username, secret)
+    return replace(found, origin=program)
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,6 +232,14 @@ class Authenticator:
             credential = await self._look_up(scope)
             return credential.basic if credential else ""
         return f"Bearer {await self._token(scope)}"
+
+    async def credential(self) -> Credential | None:
+        """Who we are there, whether it was asked for or not; raises what Credentials raises."""
+        return await self._look_up("")
+
+    def is_refused(self, scope: str) -> bool:
+        """Whether *scope* is read without the credential, which was refused."""
+        return scope in self._anonymous
 
     async def is_worth_retrying(
         self, answer: Answer, sent: str, scope: str, *, where: str, has_renewed: bool = False
@@ -335,8 +346,8 @@ class Authenticator:
         if answer.status in (400, 401, 403) and credential is not None:
             if not self._give_up_credential(scope, f"{answer.status} from the token service"):
                 raise AccessDenied(
-                    f"{self.host} refused the credential of {credential.username or 'the identity token'} for {scope} "
-                    f"({answer.status}): check it, and that it may do this",
+                    f"{self.host} refused the credential of {credential.username or 'the identity token'}"
+                    f"{f' for {scope}' if scope else ''} ({answer.status}): check it, and that it may do this",
                     status=answer.status,
                 )
             answer = await self._ask(realm, service, scope, None)
@@ -355,9 +366,8 @@ class Authenticator:
                 "grant_type": "refresh_token",
                 "service": service,
                 "client_id": "linkerd-mirror",
-                "scope": scope,
                 "refresh_token": credential.identity_token,
-            }
+            } | ({"scope": scope} if scope else {})
             return await self.transport.send(
                 "POST",
                 realm,
@@ -366,7 +376,7 @@ class Authenticator:
                 bound=64 * 1024,
             )
         query = [("service", service)] if service else []
-        query += [("scope", one) for one in scope.split(" ")]
+        query += [("scope", one) for one in scope.split()]
         url = realm + ("&" if urlsplit(realm).query else "?") + urlencode(query)
         headers = {"Authorization": credential.basic} if credential else {}
         return await self.transport.send("GET", url, headers=headers, bound=64 * 1024)

@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
@@ -29,6 +30,7 @@ from mirror.errors import (
     NotFound,
     RegistryError,
     TagTaken,
+    WorldError,
 )
 from mirror.http.answer import Answer, checked_target, origin
 from mirror.http.connections import Connections
@@ -48,6 +50,7 @@ _REFERRERS_MAX = 1000
 _WARNINGS_MAX = 100
 _HELD = re.compile(r"(?:bytes=)?0-(\d{1,18})")
 _LINK = re.compile(r'<([^<>]*)>\s*((?:;\s*[^\s;,=]+\s*(?:=\s*(?:"[^"]*"|[^\s;,"]*))?\s*)*)')
+_ALLOWANCE = re.compile(r"(\d{1,18})(?:\s*;\s*w=(\d{1,9}))?")
 _REL = re.compile(r';\s*rel\s*=\s*"?([^";]*)', re.IGNORECASE)
 
 log = structlog.get_logger()
@@ -59,6 +62,28 @@ def next_link(header: str) -> str | None:
         if (rel := _REL.search(parameters)) and "next" in rel[1].lower().split():
             return str(target)
     return None
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """What a registry says is left of what we may pull: *remaining* of *limit* in *window_s* seconds."""
+
+    remaining: int
+    limit: int | None = None
+    window_s: int | None = None
+
+    @classmethod
+    def parse(cls, headers: Mapping[str, str]) -> Allowance | None:
+        """Docker Hub's `ratelimit-limit: 100;w=21600`, `ratelimit-remaining: 76;w=21600`; None where nothing is said.
+
+        docs.docker.com/docker-hub/usage/pulls
+        """
+        remaining = _ALLOWANCE.match(headers.get("ratelimit-remaining", "").strip())
+        if remaining is None:
+            return None
+        limit = _ALLOWANCE.match(headers.get("ratelimit-limit", "").strip())
+        window = remaining[2] or (limit[2] if limit else None)
+        return cls(int(remaining[1]), int(limit[1]) if limit else None, int(window) if window else None)
 
 
 @dataclass(slots=True)
@@ -75,6 +100,8 @@ class Registry:
     """What writing manifests is held to beside: ECR limits PutImage by itself."""
     lacks_referrers_api: bool = field(default=False, init=False)
     """Known, once seen: the API is not asked again (project-zot/zot#1801)."""
+    allowance: Allowance | None = field(default=None, init=False)
+    """The last that was said of it."""
     _warnings: set[str] = field(default_factory=set, init=False)
 
     def repository(self, path: str) -> RegistryRepository:
@@ -84,6 +111,15 @@ class Registry:
     async def aclose(self) -> None:
         """Closes every connection."""
         await self.transport.aclose()
+
+    async def login(self) -> None:
+        """The registry takes our credential, or asks for none; raises AccessDenied. As `docker login` does it.
+
+        A token service is asked for a token without a scope: what may be done with it is another question.
+        """
+        answer = await self.request("GET", f"{self.endpoint.rstrip('/')}/v2/", scope="", where=self.host)
+        if answer.status != 200:
+            raise self.refusal(answer, where=self.host, asked="GET")
 
     async def request(
         self,
@@ -105,6 +141,7 @@ class Registry:
             answer = await self.transport.send(method, url, headers=authorized, body=body, bound=bound, follow=follow)
             answer = self.dialect.meant(answer, sent=sent)
             self._warn(answer.headers.get("warning", "")[:500])
+            self.allowance = Allowance.parse(answer.headers) or self.allowance
             if answer.status not in (401, 403):
                 return answer
             tokens |= {sent} if sent else set()
@@ -273,6 +310,18 @@ class RegistryRepository:
                 return tuple(sorted(found))
             url = self._next_page(answer.url, link, where)
 
+    async def exists(self) -> bool:
+        """Whether the registry knows this repository, be it empty."""
+        answer = await self._get("GET", "tags/list?n=1", where=self.name, accept="application/json")
+        if answer.status not in (200, 404):
+            raise self.registry.refusal(answer, where=self.name, asked="GET")
+        return answer.status == 200
+
+    @property
+    def is_read_anonymously(self) -> bool:
+        """Whether the credential was refused for this repository, and given up."""
+        return self.registry.auth.is_refused(self._scope("pull"))
+
     async def has_blob(self, blob: Descriptor) -> bool:
         """See Source; a blob of another size than promised is not the blob."""
         where = self._at(blob.digest)
@@ -309,6 +358,25 @@ class RegistryRepository:
         if answer.status not in (201, 202) or not location:
             raise self.registry.refusal(answer, where=where, asked="POST")
         return await self._upload(checked_target(answer.url, location, what="an upload location"), blob)
+
+    async def try_upload(self) -> None:
+        """An upload may be begun here: one was, and was given up. Raises what refuses it."""
+        scope = self._scope("pull,push")
+        answer = await self.registry.request("POST", self._url("blobs/uploads/"), scope=scope, where=self.name)
+        location = answer.headers.get("location")
+        if answer.status not in (201, 202) or not location:
+            raise self.registry.refusal(answer, where=self.name, asked="POST")
+        await self.give_up(checked_target(answer.url, location, what="an upload location"))
+
+    async def give_up(self, session: str) -> None:
+        """The upload at *session* is over, as far as the registry has a way to say so.
+
+        Docker Registry HTTP API V2, "Canceled Upload"; the OCI specification has none. What is not ended, expires.
+        """
+        if origin(session) != origin(self.registry.endpoint):
+            return
+        with suppress(WorldError):
+            await self.registry.request("DELETE", session, scope=self._scope("pull,push"), where=self.name)
 
     async def resumed_upload(self, blob: Descriptor, broken: Upload) -> tuple[HttpUpload, int] | None:
         """See Destination; docker-registry drops a session whose body broke off, others keep what came."""

@@ -22,6 +22,7 @@ from mirror.errors import (
     NotFound,
     RegistryError,
     TagTaken,
+    Unreachable,
 )
 from mirror.http.answer import Answer
 from mirror.http.proxies import Proxies
@@ -29,7 +30,7 @@ from mirror.oci import registry as registries
 from mirror.oci.content import Digest
 from mirror.oci.dialect import Dialect
 from mirror.oci.manifest import OCI_INDEX, OCI_MANIFEST, Manifest
-from mirror.oci.registry import Registry, RegistryRepository, next_link
+from mirror.oci.registry import Allowance, Registry, RegistryRepository, next_link
 from tests.content import artifact, blob, download, image, index, multi_platform, push, upload
 from tests.http.naps import Naps
 from tests.servers.certificates import Certificates
@@ -39,6 +40,7 @@ from tests.servers.fake import (
     FakeRegistry,
     Fault,
     Harm,
+    Stored,
     answer,
     becomes,
     bytes_are,
@@ -291,6 +293,93 @@ async def test_a_registry_that_stores_other_bytes(fake: FakeRegistry, repository
 
     with pytest.raises(ContentError, match=f"stored {_IMAGE.digest} as {other}: it changed the bytes"):
         await repository.put_manifest(_IMAGE.manifest, tag="v2")
+
+
+# What may be done, and how often
+
+
+async def test_a_repository_that_is_known(fake: FakeRegistry, repository: RegistryRepository) -> None:
+    """One that is empty is; one that cannot be asked about is an error."""
+    fake.repositories["linkerd/empty"] = Stored()
+    registry = repository.registry
+    there = [await registry.repository(name).exists() for name in (_NAME, "linkerd/empty", "linkerd/none")]
+
+    assert [True, True, False] == there
+    fake.faults.append(Fault("GET .*/tags/list.*", refusal(403, "DENIED")))
+    with pytest.raises(AccessDenied, match="DENIED"):
+        await repository.exists()
+
+
+@pytest.mark.parametrize("location", ["absolute", "relative", "query"])
+async def test_an_upload_is_tried(fake: FakeRegistry, repository: RegistryRepository, location: str) -> None:
+    """It is begun and given up: nothing is left of it."""
+    fake.manners.upload_location = location  # type: ignore[assignment]
+    await repository.try_upload()
+
+    assert ["POST", "DELETE"] == [seen.method for seen in fake.requests]
+    assert {} == fake.uploads
+
+
+async def test_an_upload_that_cannot_be_given_up(fake: FakeRegistry, repository: RegistryRepository) -> None:
+    """It will expire: that is nobody's fault."""
+    fake.faults.append(Fault("DELETE .*", refusal(405, "UNSUPPORTED")))
+    await repository.try_upload()
+    fake.faults.append(Fault("DELETE .*", refusal(403, "DENIED"), times=ALWAYS))
+    await repository.try_upload()
+
+    assert 2 == len(fake.asked("POST .*"))
+
+
+@pytest.mark.parametrize(
+    ("harm", "error", "words"),
+    [
+        (refusal(403, "DENIED", "you may not push"), AccessDenied, "you may not push"),
+        (refusal(404, "NAME_UNKNOWN"), NotFound, "NAME_UNKNOWN"),
+        (answer(200), RegistryError, "answered POST with 200"),
+        (becomes(header(Location="http://me@127.0.0.1/x")), Unreachable, "what is not an address"),
+    ],
+)
+async def test_an_upload_that_may_not_be_begun(
+    fake: FakeRegistry, repository: RegistryRepository, harm: Harm, error: type[MirrorError], words: str
+) -> None:
+    """The error says why."""
+    fake.faults.append(Fault("POST .*", harm, times=ALWAYS))
+    with pytest.raises(error, match=words):
+        await repository.try_upload()
+
+
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [
+        ({}, None),
+        ({"ratelimit-limit": "100;w=21600"}, None),
+        ({"ratelimit-limit": "100;w=21600", "ratelimit-remaining": "76;w=21600"}, Allowance(76, 100, 21600)),
+        ({"ratelimit-remaining": " 0 "}, Allowance(0)),
+        ({"ratelimit-limit": "200;w=60", "ratelimit-remaining": "1"}, Allowance(1, 200, 60)),
+        ({"ratelimit-limit": "many", "ratelimit-remaining": "few"}, None),
+    ],
+)
+def test_what_is_left_of_a_limit(headers: dict[str, str], expected: Allowance | None) -> None:
+    """As Docker Hub says it."""
+    assert expected == Allowance.parse(headers)
+
+
+@given(st.text(), st.text())
+def test_any_limit_is_one_or_none(limit: str, remaining: str) -> None:
+    """Whatever the headers hold."""
+    found = Allowance.parse({"ratelimit-limit": limit, "ratelimit-remaining": remaining})
+
+    assert found is None or found.remaining >= 0
+
+
+async def test_the_last_that_was_said_of_a_limit(fake: FakeRegistry, repository: RegistryRepository) -> None:
+    """Is kept; an answer that says nothing does not take it away."""
+    said = header(ratelimit_limit="100;w=21600", ratelimit_remaining="76;w=21600")
+    fake.faults.append(Fault("HEAD .*", becomes(said)))
+    await repository.head("v1")
+    await repository.head("v1")
+
+    assert Allowance(76, 100, 21600) == repository.registry.allowance
 
 
 # Uploads
