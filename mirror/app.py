@@ -242,7 +242,7 @@ class App:
         def open_name(path: str) -> Destination:
             return layout.repository(path)
 
-        return Mirror(_folder(place), place, ":", "", "flat", "", open_name)
+        return Mirror(_folder(place), place, ":", "", "flat", "", open_name, stores_once=True)
 
     def _registry_mirror(self, destination: RegistryLike) -> Mirror:
         host, prefix = destination.registry, destination.prefix
