@@ -375,8 +375,9 @@ class RegistryRepository:
         """
         if origin(session) != origin(self.registry.endpoint):
             return
+        scope = self._scope("delete")  # not push: distribution, registry/handlers/app.go, appendAccessRecords
         with suppress(WorldError):
-            await self.registry.request("DELETE", session, scope=self._scope("pull,push"), where=self.name)
+            await self.registry.request("DELETE", session, scope=scope, where=self.name)
 
     async def resumed_upload(self, blob: Descriptor, broken: Upload) -> tuple[HttpUpload, int] | None:
         """See Destination; docker-registry drops a session whose body broke off, others keep what came."""
