@@ -42,6 +42,7 @@ from mirror.settings import EcrDestination, HarborDestination, LayoutDestination
 from mirror.sync import Progress, Syncer
 
 if TYPE_CHECKING:
+    from mirror.doctor.doctor import Doctor
     from mirror.linkerd.chart import ChartRepository
     from mirror.linkerd.versions import VersionsFile
 
@@ -64,7 +65,7 @@ class ConfiguredCredentials:
         configured = self.settings.registry(host).credential()
         if configured is not None:
             username, password = configured
-            return Credential(username, password.get_secret_value())
+            return Credential(username, password.get_secret_value(), origin="the configuration")
         return self.docker.credential(host)
 
 
@@ -280,6 +281,14 @@ class App:
     def surveyor(self, to: str = "", accept: Mapping[Reference, Digest] | None = None) -> Surveyor:
         """Who sees what is where, for one run."""
         return Surveyor(self.catalogue(), self.source, self.mirrors(to), self.wanted(accept))
+
+    def doctor(self, configuration: Path | None, warnings: Sequence[str], to: str = "") -> Doctor:
+        """Who looks at all of it; *configuration* is the file that was read, *warnings* what was wrong beside it."""
+        from mirror.doctor.doctor import Doctor  # late: only its command needs it
+
+        return Doctor(
+            self.catalogue(), self.source, self.mirrors(to), self.wanted(), find_helm(), configuration, warnings
+        )
 
     def syncer(self, progress: Progress, to: str = "", accept: Mapping[Reference, Digest] | None = None) -> Syncer:
         """One run of a sync."""

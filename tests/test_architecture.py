@@ -41,14 +41,16 @@ RULES: dict[str, tuple[str, ...]] = {
     "destinations.ecr.host": (),
     "record": ("errors", "oci", "linkerd", "plan"),
     "inventory": ENGINE,
+    "doctor": (*ENGINE, "http", "durations", "inventory"),
+    "doctor.diagnosis": ("errors", "durations", "findings", "oci.registry"),
     "values": (*ENGINE, "inventory"),
     "verify": (*ENGINE, "inventory"),
     "sync": (*ENGINE, "inventory", "values", "verify"),
     "settings": ("errors", "durations", "oci.content", "oci.reference", "destinations.ecr.host"),
-    "app": (*ENGINE, "http", "inventory", "values", "verify", "sync", "settings"),
+    "app": (*ENGINE, "http", "inventory", "values", "verify", "sync", "doctor", "settings"),
     "demo": ("errors", *OCI_TYPES),
     "demo.walkthrough": (*ENGINE, "http", "inventory", "values", "verify", "sync", "settings", "app"),
-    "cli": (*ENGINE, "inventory", "values", "verify", "sync", "settings", "logs", "app", "demo"),
+    "cli": (*ENGINE, "inventory", "values", "verify", "sync", "doctor", "settings", "logs", "app", "demo"),
     "__main__": ("cli",),
 }
 
@@ -69,6 +71,7 @@ DISTRIBUTIONS = {"yaml": "pyyaml", "pydantic_core": "pydantic", "pydantic_settin
 PURE = frozenset(
     {
         "destinations.ecr.host",
+        "doctor.diagnosis",
         "durations",
         "errors",
         "findings",
