@@ -1,0 +1,103 @@
+"""`mirror doctor`: what an operator sees, and what a script gets."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.cli.conftest import Desk
+from tests.servers.fake import ALWAYS, FakeRegistry, Fault, answer, refusal
+from tests.servers.upstream import NEXT
+
+
+@pytest.fixture
+def desk(desk: Desk, fake: FakeRegistry) -> Desk:
+    """With a destination `production` that is in step."""
+    desk.configure(destinations={"production": {"kind": "registry", "registry": fake.host, "prefix": "l5d"}})
+    assert 0 == desk.run("sync").code
+    fake.requests.clear()
+    return desk
+
+
+def test_all_is_well(desk: Desk) -> None:
+    """A line for each check, its subject said once; what is only worth knowing does not fail it."""
+    said = desk.run("doctor")
+
+    assert 0 == said.code
+    rows = said.out.splitlines()
+    assert ["SUBJECT", "CHECK", "STATE", "FOUND"] == rows[0].split()
+    assert ["configuration", "file", "ok", "mirror.toml", "holds"] == rows[1].split()
+    assert 1 == len([row for row in rows if row.startswith("destination production")])
+    assert "2 warnings, 22 ok" == rows[-1]
+    assert "\x1b" not in said.out
+
+
+def test_something_failed(desk: Desk, fake: FakeRegistry) -> None:
+    """Exit code 1; what to do is on the line below, under what was found."""
+    fake.faults.append(Fault("POST .*", refusal(403, "DENIED", "read only"), times=ALWAYS))
+    said = desk.run("doctor")
+
+    assert 1 == said.code
+    [row] = [number for number, line in enumerate(said.out.splitlines()) if " failed " in line]
+    found, remedy = said.out.splitlines()[row : row + 2]
+    assert "403: DENIED read only" in found
+    assert remedy.strip().startswith("→ give ")
+    assert found.index(f"{fake.host}/l5d") == remedy.index("→")
+    assert "1 failed, 2 warnings, 20 ok" == said.out.splitlines()[-1]
+
+
+def test_json(desk: Desk, fake: FakeRegistry) -> None:
+    """The contract's keys, one document."""
+    fake.faults.append(Fault("GET /v2/", answer(503)))
+    said = desk.run("doctor", "-o", "json")
+
+    assert 1 == said.code
+    document = said.document
+    assert {"schema", "findings", "repaired"} == document.keys()
+    assert all({"subject", "check", "state", "told", "remedy"} == each.keys() for each in document["findings"])
+    assert [["destination production", "reachable"]] == [
+        [each["subject"], each["check"]] for each in document["findings"] if each["state"] == "failed"
+    ]
+
+
+def test_nothing_is_written(desk: Desk, fake: FakeRegistry) -> None:
+    """Neither there nor here."""
+    before = {path: path.read_bytes() for path in desk.directory.rglob("*") if path.is_file()}
+    desk.run("doctor")
+
+    assert [] == fake.asked("(PUT|PATCH) .*")
+    assert {} == fake.uploads
+    assert before == {path: path.read_bytes() for path in desk.directory.rglob("*") if path.is_file()}
+
+
+def test_another_release_and_destination(desk: Desk) -> None:
+    """As for the other commands."""
+    desk.upstream.publish(NEXT)
+    said = desk.run("doctor", NEXT, "--to", "oci:out", "-o", "json")
+
+    subjects = {each["subject"] for each in said.document["findings"]}
+    assert 0 == said.code
+    assert "destination oci-out" in subjects
+    assert "destination production" not in subjects
+    assert any(f"controller:{NEXT} can be read" in each["told"] for each in said.document["findings"])
+
+
+@pytest.mark.parametrize("arguments", [[NEXT], ["nightly"], ["--to", "nonsense"], ["--iam", "everything"]])
+def test_wrong_input(desk: Desk, arguments: list[str]) -> None:
+    """One sentence, exit code 2."""
+    said = desk.run("doctor", *arguments)
+
+    assert 2 == said.code
+    assert 1 == len(said.sentences)
+    assert "" == said.out
+
+
+def test_what_is_ignored_of_the_environment(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Is a warning by its name."""
+    monkeypatch.setenv("MIRROR_SNYC", "1")
+    findings: list[dict[str, Any]] = desk.run("doctor", "-o", "json").document["findings"]
+
+    [found] = [each for each in findings if each["check"] == "environment"]
+    assert "MIRROR_SNYC" in found["told"]
+    assert "warning" == found["state"]
