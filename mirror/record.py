@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -32,6 +33,7 @@ from mirror.oci.content import Descriptor, Digest
 from mirror.oci.copy import read_small
 from mirror.oci.manifest import OCI_MANIFEST, Manifest
 from mirror.oci.reference import Reference, Repository
+from mirror.oci.referrers import Untaken
 from mirror.oci.storage import Destination
 from mirror.plan import Recorded, Target
 
@@ -56,6 +58,8 @@ class Evidence:
     """Digests of the signatures and other referrers that came with it."""
     upstream_index: str = ""
     """With a platform filter, the bytes of upstream's index, which the mirror does not hold."""
+    untaken: tuple[Untaken, ...] = ()
+    """What refers to it and the registry does not take; signatures with their bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,6 +283,17 @@ def _evidence(evidence: Evidence) -> dict[str, Any]:
     }
     if evidence.upstream_index:
         document["upstreamIndex"] = evidence.upstream_index
+    if evidence.untaken:
+        document["untaken"] = [
+            {
+                "digest": str(untaken.manifest.digest),
+                "artifactType": untaken.manifest.artifact_type,
+                "reason": untaken.reason,
+                "manifest": untaken.manifest.raw.decode() if untaken.blobs else "",
+                "blobs": {str(digest): b64encode(data).decode() for digest, data in untaken.blobs.items()},
+            }
+            for untaken in evidence.untaken
+        ]
     return document
 
 

@@ -26,7 +26,8 @@ from mirror.linkerd.release import Selector
 from mirror.oci.content import Digest
 from mirror.oci.copy import Copier, Graph, read_graph
 from mirror.oci.manifest import Manifest, restricted
-from mirror.oci.referrers import Travelled, gathered, travel
+from mirror.oci.referrers import Referrers, Travelled, gathered, travel
+from mirror.oci.storage import Destination, Source
 from mirror.oci.verify import walk
 from mirror.plan import RECORD_NAME, Adopt, Copy, Fail, Keep, Recorded, Refuse, Target
 from mirror.record import Evidence, Missing, Record, RecordedImage
@@ -209,10 +210,11 @@ class Syncer:
         if graph is None or problems:
             log.warning("sync.found_incomplete", target=plan.mirror.target(image.target), problems=problems)
             return await self._copy(copier, plan, image, action, on_bytes)
-        travelled = await self._referrers(copier, plan, image, action.upstream)
+        source, destination = self.surveyor.source(image.source), plan.mirror.repository(image.target.path)
+        travelled = await self._bring(copier, source, destination, await self._referrers(source, action.upstream))
         index = graph.root
         if action.upstream != action.digest:
-            index = await self.surveyor.source(image.source).manifest(action.upstream)
+            index = await source.manifest(action.upstream)
         recorded = self._recorded(image, action, graph, travelled, index)
         return _Result("adopted", recorded, action.digest, "; ".join(travelled.problems))
 
@@ -225,31 +227,45 @@ class Syncer:
         on_bytes: Callable[[int], None],
     ) -> _Result:
         source, destination = self.surveyor.source(image.source), plan.mirror.repository(image.target.path)
+        found = await self._referrers(source, action.upstream)
         index = await source.manifest(action.upstream)
         graph = await read_graph(source, restricted(index, self.surveyor.wanted.platforms, where=source.name))
         await plan.mirror.prepare(image.target.path)
         self.progress.image_started(image.image.reference, graph.size)
         await copier.copy(source, destination, graph, on_bytes=on_bytes)
-        travelled = await self._referrers(copier, plan, image, action.upstream, root=graph.root)
+        travelled = await self._bring(copier, source, destination, found, root=graph.root)
         await copier.place(source, destination, graph.root, tag=image.target.tag)
         self._placed[plan.mirror.name, image.target] = graph.root.digest
         reasons = [action.warning] if isinstance(action, Copy) and action.warning else []
         recorded = self._recorded(image, action, graph, travelled, index)
         return _Result("copied", recorded, graph.root.digest, "; ".join([*reasons, *travelled.problems]))
 
-    async def _referrers(
-        self, copier: Copier, plan: ReleasePlan, image: ImagePlan, upstream: Digest, *, root: Manifest | None = None
-    ) -> Travelled:
-        """What refers to *upstream* is at the mirror, after *root*, which is stored by its digest first if given."""
+    async def _referrers(self, source: Source, upstream: Digest) -> Referrers | MirrorError | None:
+        """What refers to *upstream*, or why that cannot be known; None where nobody wants to know."""
         if not self._brings_referrers:
-            return Travelled(())
-        source, destination = self.surveyor.source(image.source), plan.mirror.repository(image.target.path)
+            return None
         try:
-            found = await gathered(source, upstream)
+            return await gathered(source, upstream)
         except MirrorError as exc:
             if self.surveyor.wanted.referrers == "require":
                 raise
-            return Travelled((), (f"its referrers could not be read: {exc}",), is_worth_another_try=True)
+            return exc
+
+    async def _bring(
+        self,
+        copier: Copier,
+        source: Source,
+        destination: Destination,
+        found: Referrers | MirrorError | None,
+        *,
+        root: Manifest | None = None,
+    ) -> Travelled:
+        """What was *found* is at the mirror, after *root*, which is stored by its digest first if given."""
+        match found:
+            case None:
+                return Travelled(())
+            case MirrorError():
+                return Travelled((), (f"its referrers could not be read: {found}",), is_worth_another_try=True)
         if root is not None and (found.tagged or found.listed):
             await copier.place(source, destination, root)
         travelled = await travel(copier, source, destination, found)
@@ -279,6 +295,7 @@ class Syncer:
                 platforms=tuple(platforms),
                 referrers=tuple(map(str, travelled.digests)),
                 upstream_index=index.raw.decode() if index.digest != graph.root.digest else "",
+                untaken=travelled.untaken,
             ),
         )
 

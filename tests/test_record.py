@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from base64 import b64decode
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -17,6 +18,7 @@ from mirror.errors import ManifestError
 from mirror.linkerd.parts import ChartFacts, Control, Image
 from mirror.oci.content import Digest
 from mirror.oci.manifest import OCI_MANIFEST, Manifest
+from mirror.oci.referrers import Untaken
 from mirror.oci.storage import Destination
 from mirror.plan import Recorded, Target
 from mirror.record import ANNOTATION, CONFIG_TYPE, Evidence, Missing, Record, RecordedImage, dated, is_changed
@@ -124,6 +126,21 @@ async def claim(repository: Destination, summary: object, *, tag: str = RELEASE)
         "annotations": {ANNOTATION: text},
     }
     await repository.put_manifest(Manifest.parse(json.dumps(view).encode(), where="a test"), tag=tag)
+
+
+async def test_a_signature_that_the_registry_does_not_take_is_in_the_layer(repository: Destination) -> None:
+    """Manifest and blobs as they came, so that it can be verified from the mirror alone."""
+    signature = content.artifact("application/vnd.dev.sigstore.bundle.v0.3+json", b'{"a": 1}')
+    untaken = Untaken(signature.manifest, "405: UNSUPPORTED", dict(signature.blobs))
+    held = replace(image(), evidence=replace(evidence(), untaken=(untaken,)))
+    await records.write(repository, record(held), verified_at=NOW)
+    [entry] = (await layer(repository))["images"][0]["evidence"]["untaken"]
+
+    assert str(signature.digest) == entry["digest"]
+    assert "405: UNSUPPORTED" == entry["reason"]
+    assert signature.digest == Digest.of(entry["manifest"].encode())
+    assert {str(digest) for digest in signature.blobs} == set(entry["blobs"])
+    assert all(Digest.of(b64decode(data)) == Digest.parse(digest) for digest, data in entry["blobs"].items())
 
 
 class TestRoundTrip:

@@ -8,24 +8,32 @@ Four ways to refer to a digest are in use, and all are looked at:
 
 Subjects come first (Harbor links a signature only to what is already there). Where the destination did not link a
 manifest to its subject, the fallback tag is ours to maintain (distribution-spec v1.1
-#pushing-manifests-with-subject): listed there, nobody's entries lost.
+#pushing-manifests-with-subject): listed there, nobody's entries lost. What the destination does not take at all leaves
+the image good, and is told; a signature is kept, bytes and all, for the record.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
+
+import structlog
 
 from mirror.errors import ManifestError, MirrorError, NotFound, Refused, RegistryError
 from mirror.oci.content import Descriptor, Digest
-from mirror.oci.copy import Copier, read_graph
+from mirror.oci.copy import Copier, read_graph, read_small
 from mirror.oci.manifest import OCI_INDEX, Manifest
 from mirror.oci.storage import Destination, Source
 from mirror.tasks import gather
 
+log = structlog.get_logger()
+
 COSIGN_SUFFIXES = (".sig", ".att", ".sbom")
+SIGNATURES = ("application/vnd.dev.sigstore.bundle", "application/vnd.dev.cosign.")
+"""What the artifact type of a signature, or the media type of its layer, begins with."""
+_KEPT_MAX = 128 * 1024  # bytes: a Sigstore bundle has some ten thousand
 _CONTENT_WAS_LOST = frozenset({"MANIFEST_BLOB_UNKNOWN", "BLOB_UNKNOWN", "MANIFEST_UNKNOWN"})
 
 
@@ -43,6 +51,22 @@ class Referrers:
 
 
 @dataclass(frozen=True, slots=True)
+class Untaken:
+    """A referrer that the destination does not take, whatever is tried (aws/containers-roadmap#2783)."""
+
+    manifest: Manifest
+    reason: str
+    blobs: Mapping[Digest, bytes] = field(default_factory=dict, hash=False)
+    """Of a signature, so that it can be verified without upstream; of others none."""
+
+    @property
+    def is_signature(self) -> bool:
+        """Whether it is what an image is verified by."""
+        kinds = (self.manifest.artifact_type, *(blob.media_type for blob in self.manifest.blobs))
+        return any(kind.startswith(SIGNATURES) for kind in kinds)
+
+
+@dataclass(frozen=True, slots=True)
 class Travelled:
     """What became of an image's referrers."""
 
@@ -52,6 +76,7 @@ class Travelled:
     """A sentence for each that is not."""
     is_worth_another_try: bool = False
     """Whether a later run may bring what this one could not."""
+    untaken: tuple[Untaken, ...] = ()
 
 
 async def gathered(source: Source, subject: Digest) -> Referrers:
@@ -90,7 +115,7 @@ async def gathered(source: Source, subject: Digest) -> Referrers:
 async def travel(copier: Copier, source: Source, destination: Destination, referrers: Referrers) -> Travelled:
     """Brings *referrers* to *destination*, each on its own: one that fails is a problem, not an exception."""
     digests, problems, unlinked = list[Digest](), list(referrers.gone), list[Manifest]()
-    failures = list[MirrorError]()
+    failures, untaken = list[MirrorError](), list[Untaken]()
     fallback_tag = referrers.subject.fallback_tag()
 
     async def bring(manifest: Manifest, tag: str) -> bool:
@@ -105,6 +130,8 @@ async def travel(copier: Copier, source: Source, destination: Destination, refer
         except MirrorError as exc:
             problems.append(f"{tag or manifest.digest}: {exc}")
             failures.append(exc)
+            if _is_unsupported(exc):
+                untaken.append(Untaken(manifest, str(exc)))
             return
         digests.append(manifest.digest)
         if manifest.subject == referrers.subject and not is_linked:
@@ -118,7 +145,29 @@ async def travel(copier: Copier, source: Source, destination: Destination, refer
     except MirrorError as exc:
         problems.append(f"{fallback_tag}: {exc}")
         failures.append(exc)
-    return Travelled(tuple(sorted(set(digests))), tuple(sorted(problems)), any(map(_may_pass, failures)))
+    return Travelled(
+        tuple(sorted(set(digests))),
+        tuple(sorted(problems)),
+        any(map(_may_pass, failures)),
+        tuple(await gather(*(_kept(source, one) for one in untaken))),
+    )
+
+
+def _is_unsupported(failure: MirrorError) -> bool:
+    return isinstance(failure, RegistryError) and (failure.status == 405 or "UNSUPPORTED" in failure.codes)
+
+
+async def _kept(source: Source, untaken: Untaken) -> Untaken:
+    """*untaken* with its blobs, if it is a signature of a sane size that can be read."""
+    blobs = untaken.manifest.blobs
+    if not untaken.is_signature or sum(blob.size for blob in blobs) > _KEPT_MAX:
+        return untaken
+    try:
+        read = await gather(*(read_small(source, blob, bound=_KEPT_MAX) for blob in blobs))
+    except MirrorError as exc:
+        log.warning("referrers.not_kept", where=source.name, digest=str(untaken.manifest.digest), reason=str(exc))
+        return untaken
+    return replace(untaken, blobs={blob.digest: data for blob, data in zip(blobs, read, strict=True)})
 
 
 def _may_pass(failure: MirrorError) -> bool:

@@ -15,7 +15,7 @@ from mirror.oci.registry import Registry
 from tests.content import Image, artifact, image, index
 from tests.http.naps import Naps
 from tests.servers.client import open_registry
-from tests.servers.fake import ALWAYS, FakeRegistry, Fault, Manners, answer, fake_registry, refusal
+from tests.servers.fake import ALWAYS, FakeRegistry, Fault, Harm, Manners, answer, fake_registry, refusal
 
 _NAME = "linkerd/proxy"
 _SUBJECT = image(b"the image")
@@ -210,6 +210,54 @@ async def test_one_that_is_refused(
     assert (good.digest,) == travelled.digests
     assert str(bad.digest) in problem
     assert "405: UNSUPPORTED not here" in problem
+
+
+@pytest.mark.parametrize("has_api", [True, False], ids=["listed", "by the fallback tag"])
+async def test_a_signature_that_is_not_taken(
+    upstream: FakeRegistry, fake: FakeRegistry, source: Registry, destination: Registry, *, has_api: bool
+) -> None:
+    """Is kept with its bytes, so that it can be verified without upstream; what is no signature is named alone."""
+    signature = artifact("application/vnd.dev.sigstore.bundle.v0.3+json", b'{"a": 1}', subject=_SUBJECT)
+    upstream.add(_NAME, signature)
+    upstream.add(_NAME, _note("a bill of material"))
+    if not has_api:
+        _lacks_api(upstream)
+        upstream.add(_NAME, index(signature, _note("a bill of material")), _FALLBACK)
+    fake.faults.append(Fault("PUT .*/manifests/.*", refusal(405, "UNSUPPORTED", "Invalid JSON syntax"), times=ALWAYS))
+    travelled = await _travel(source, destination)
+
+    kept = {one.manifest.digest: one.blobs for one in travelled.untaken}
+    assert {signature.digest, _note("a bill of material").digest} == set(kept)
+    assert b'{"a": 1}' in kept[signature.digest].values()
+    assert {} == kept[_note("a bill of material").digest]
+    assert not travelled.is_worth_another_try
+
+
+async def test_a_signature_of_an_insane_size(
+    upstream: FakeRegistry, fake: FakeRegistry, source: Registry, destination: Registry
+) -> None:
+    """Is not kept: the record is read whole."""
+    large = artifact("application/vnd.dev.sigstore.bundle.v0.3+json", bytes(200_000), subject=_SUBJECT)
+    upstream.add(_NAME, large)
+    fake.faults.append(Fault("PUT .*/manifests/.*", refusal(405, "UNSUPPORTED"), times=ALWAYS))
+    (untaken,) = (await _travel(source, destination)).untaken
+
+    assert {} == untaken.blobs
+
+
+@pytest.mark.parametrize(
+    "harm", [refusal(403, "DENIED"), answer(503), refusal(400, "TAG_INVALID")], ids=["denied", "busy", "tag"]
+)
+async def test_what_is_refused_for_another_reason_is_not_unsupported(
+    upstream: FakeRegistry, fake: FakeRegistry, source: Registry, destination: Registry, harm: Harm
+) -> None:
+    """It says nothing about the artifact."""
+    upstream.add(_NAME, _note("a"))
+    fake.faults.append(Fault("PUT .*/manifests/.*", harm, times=ALWAYS))
+    travelled = await _travel(source, destination)
+
+    assert () == travelled.untaken
+    assert 1 == len(travelled.problems)
 
 
 async def test_one_that_is_gone(
