@@ -175,7 +175,7 @@ class Aws:
         return session.client(service, config=Config(proxies={scheme: _with_credential(proxy)}, **place))
 
     def _explained(self, exc: Exception, service: str, asked: Asked) -> MirrorError:
-        where, host, said = asked.where, self._endpoint(service), str(exc)[:_SAID_MAX]
+        where, host, said = asked.where, self._endpoint(service), " ".join(str(exc).split())[:_SAID_MAX]
         about = f"{where}: {asked.action} could not be asked of AWS"
         match exc:
             case fault.ClientError():

@@ -60,9 +60,9 @@ class Examination:
         try:
             given = await asyncio.to_thread(self.api.authorization)
         except MirrorError as exc:
-            return self._refused("password", exc)
+            return self._refused("credential", exc)
         until = given.expires_at.strftime("%Y-%m-%d %H:%M UTC")
-        return self._found("password", "ok", f"AWS gives one for {self._host}, good until {until}")
+        return self._found("credential", "ok", f"AWS gives one for {self._host}, good until {until}")
 
     async def _principal(self) -> tuple[Finding, ...]:
         try:
