@@ -13,6 +13,7 @@
         ├── RegistryError                 an answer from a registry that is not the one asked for
         │   ├── NotFound                  404
         │   ├── AccessDenied              401 and 403
+        │   │   └── NoCredential          there is none to be refused
         │   └── ImmutableTag              a tag that is there and may not be written again
         ├── ContentError                  bytes that are not what was promised; never retried
         ├── ManifestError                 a manifest that cannot be read, or is of a kind we refuse
@@ -127,6 +128,10 @@ class NotFound(RegistryError):
 
 class AccessDenied(RegistryError):
     """The registry refused our credential, or wants one that we do not have."""
+
+
+class NoCredential(AccessDenied):
+    """A credential is needed, and none was found anywhere that was looked."""
 
 
 class ImmutableTag(RegistryError):

@@ -6,6 +6,7 @@ import signal
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -15,6 +16,9 @@ from tests.servers.fake import FakeRegistry, fake_registry
 from tests.servers.olareg import olareg
 from tests.servers.proxy import Proxy, http_proxy
 from tests.servers.tokens import TokenService, token_service
+
+if TYPE_CHECKING:
+    from tests.servers.ecr import Ecr
 
 
 def pytest_configure() -> None:
@@ -69,6 +73,24 @@ def referrers_host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """`HOST:PORT` of a registry with the referrers API, shared."""
     with olareg(tmp_path_factory.mktemp("registry") / "olareg") as host:
         yield host
+
+
+@pytest.fixture(scope="session")
+def shared_ecr(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ecr]:
+    """Amazon ECR, shared: use a `path` of your own, and leave its settings as they are."""
+    from tests.servers.ecr import ecr_server  # late: moto takes a while to load
+
+    with ecr_server(tmp_path_factory.mktemp("ecr"), account="210987654321") as running:
+        yield running
+
+
+@pytest.fixture
+def ecr(tmp_path: Path) -> Iterator[Ecr]:
+    """Amazon ECR, empty, the test's own."""
+    from tests.servers.ecr import ecr_server  # late, likewise
+
+    with ecr_server(tmp_path / "ecr") as running:
+        yield running
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 distribution   Debian's docker-registry: open, htpasswd, token, TLS
 olareg         a registry with the referrers API, built from tests/tools/go
+ecr            Amazon ECR: its API by moto, and a docker-registry with its manners
 fake           a registry in this process whose behaviour and faults a test chooses
 tokens         the token service that docker-registry and the fake send clients to
 proxy          an HTTP proxy that records what passes
