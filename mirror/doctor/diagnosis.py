@@ -5,6 +5,7 @@ The others here ask, this says whether the answer is right, and cli/doctor.py pr
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
@@ -23,6 +24,7 @@ CERTIFICATE_WARNED: Final = timedelta(days=14)
 SPACE_WARNED: Final = 2_000_000_000
 """Bytes: a release of Linkerd is some 0.5 GB, and a new one comes every week."""
 SPACE_FAILED: Final = 100_000_000
+_SEVERITY: Final[tuple[State, ...]] = ("ok", "warning", "failed")
 _FEW: Final = 0.1
 """The part of a limit that is few."""
 
@@ -136,10 +138,17 @@ def credential_taken(subject: str, who: str, *, is_asked_for: bool) -> Finding:
     return Finding(subject, "credential", "ok", f"{who}: {'taken' if is_asked_for else 'it asks for none'}")
 
 
-def credential_refused(subject: str, exc: MirrorError, *, host: str, where: str, is_written: bool) -> Finding:
-    """The host refused our credential, which is kept *where*, or it could not be had; reading goes on without one."""
+def credential_refused(
+    subject: str, exc: MirrorError, *, host: str, where: str, is_issued: bool, is_written: bool
+) -> Finding:
+    """The host refused our credential, which is kept *where*, or it could not be had; reading goes on without one.
+
+    *is_issued*: for a while, by a service that was asked for it.
+    """
     told = f"{where}: {exc}" if where else str(exc)
     renew = f"renew it where it is kept, or log in again: docker login {host}"
+    if is_issued:
+        renew = f"see that what gives it does so for {host}: for that account and region"
     if is_written:
         return Finding(subject, "credential", "failed", told, renew)
     return Finding(
@@ -221,7 +230,7 @@ def mount(subject: str, *, is_mounted: bool) -> Finding:
     told = (
         "what repositories share is sent once" if is_mounted else "each repository is sent its own: nothing is mounted"
     )
-    return Finding(subject, "mount", "ok", told)
+    return Finding(subject, "blob mounting", "ok", told)
 
 
 def push_is_unknown(subject: str) -> Finding:
@@ -247,6 +256,23 @@ def space(subject: str, free: int, *, where: str) -> Finding:
         f"{told}; a release of Linkerd takes some 0.5 GB",
         f"make room on the disk of {where}, or choose another directory",
     )
+
+
+def told_once(general: Sequence[Finding], particular: Sequence[Finding]) -> tuple[Finding, ...]:
+    """Both, the *general* first; where both answer a question, the worse, or the particular, which knows more."""
+    by_question: dict[tuple[str, str], list[Finding]] = {}
+    for finding in particular:
+        by_question.setdefault(_question(finding), []).append(finding)
+    said = list[Finding]()
+    for finding in general:
+        answers = by_question.pop(_question(finding), [])
+        is_worse = all(_SEVERITY.index(finding.state) > _SEVERITY.index(answer.state) for answer in answers)
+        said += [finding] if is_worse else answers
+    return (*said, *(finding for answers in by_question.values() for finding in answers))
+
+
+def _question(finding: Finding) -> tuple[str, str]:
+    return finding.subject, finding.check
 
 
 def signatures(policy: str) -> Finding:

@@ -203,7 +203,7 @@ class Doctor:
         general, particular = await gather(
             self._place(mirror, paths), self._provided(mirror, "provider", mirror.provider.examine(paths))
         )
-        return [*general, *particular]
+        return diagnosis.told_once(general, particular)
 
     async def _place(self, mirror: Mirror, paths: Sequence[str]) -> Sequence[Finding]:
         """What is to be said of *mirror*, of whatever kind it is."""

@@ -158,7 +158,7 @@ class RegistryExam:
 
     async def _credential(self, *, is_asked_for: bool, is_written: bool) -> tuple[Finding, str]:
         """What becomes of our credential, and whose it is."""
-        host, who, where = self.registry.host, "", ""
+        host, who, where, is_issued = self.registry.host, "", "", False
         try:
             async with asyncio.timeout(self.questions.deadline_s):
                 credential = await self.registry.auth.credential()
@@ -167,14 +167,16 @@ class RegistryExam:
                         self._subject, host, is_asked_for=is_asked_for, is_written=is_written
                     )
                     return told, ""
-                who = credential.username or "an identity token"
+                who, is_issued = credential.username or "an identity token", credential.renew_at is not None
                 where = f"{who}, from {credential.origin}" if credential.origin else who
                 await self.registry.login()
         except TimeoutError:
             told = diagnosis.refused(self._subject, "credential", silent(host, self.questions.deadline_s))
             return told, who
         except MirrorError as exc:
-            told = diagnosis.credential_refused(self._subject, exc, host=host, where=where, is_written=is_written)
+            told = diagnosis.credential_refused(
+                self._subject, exc, host=host, where=where, is_issued=is_issued, is_written=is_written
+            )
             return told, who
         return diagnosis.credential_taken(self._subject, where, is_asked_for=is_asked_for), who
 
@@ -247,7 +249,7 @@ class RegistryExam:
 
         asked = [self.questions.answer("referrers", self._referrers(repository, held.digest), where=name, who=who)]
         if push.state == "ok":
-            asked.append(self.questions.answer("mount", mounted(), where=name, who=who, may=may))
+            asked.append(self.questions.answer("blob mounting", mounted(), where=name, who=who, may=may))
         return [push, *await gather(*asked)]
 
     async def _held(self, repository: RegistryRepository) -> Manifest | None:

@@ -8,7 +8,7 @@ import pytest
 
 from mirror.doctor import diagnosis
 from mirror.errors import AccessDenied, MirrorError, NotFound, RegistryError, Unreachable, Untrusted
-from mirror.findings import Finding
+from mirror.findings import Finding, State
 from mirror.oci.registry import Allowance
 
 SUBJECT = "source ghcr.io"
@@ -176,3 +176,39 @@ def test_no_credential(is_asked_for: bool, is_written: bool, state: str) -> None
 def test_signatures(policy: str, state: str) -> None:
     """That they are not checked is no secret."""
     assert state == state_and_words(diagnosis.signatures(policy))[0]
+
+
+def finding(check: str, state: State, told: str) -> Finding:
+    return Finding(SUBJECT, check, state, told, "" if state == "ok" else "do this")
+
+
+@pytest.mark.parametrize(
+    ("general", "particular", "told"),
+    [
+        ("ok", "ok", "particular"),
+        ("ok", "warning", "particular"),
+        ("ok", "failed", "particular"),
+        ("warning", "ok", "general"),
+        ("warning", "warning", "particular"),
+        ("warning", "failed", "particular"),
+        ("failed", "ok", "general"),
+        ("failed", "warning", "general"),
+        ("failed", "failed", "particular"),
+    ],
+)
+def test_one_question_has_one_answer(general: State, particular: State, told: str) -> None:
+    """The worse, else that of who knows the registry; in its place, and what else was found stays."""
+    found = diagnosis.told_once(
+        [finding("push", "ok", "first"), finding("credential", general, "general"), finding("pull", "ok", "third")],
+        [finding("project", "ok", "last"), finding("credential", particular, "particular")],
+    )
+
+    assert ["first", told, "third", "last"] == [each.told for each in found]
+
+
+def test_what_is_said_twice_of_one_thing() -> None:
+    """By the provider alone, as of several repositories, is all said."""
+    particular = [finding("push", "warning", "a"), finding("project", "ok", "b"), finding("push", "failed", "c")]
+
+    assert ["a", "c", "b"] == [each.told for each in diagnosis.told_once([finding("push", "ok", "")], particular)]
+    assert ["a", "c", "b"] == [each.told for each in diagnosis.told_once([], particular)]

@@ -111,11 +111,11 @@ class TestHealthy:
         before = files(running, path)
         report = await examine(settings)
 
-        wanted = ("reachable", "clock", "credential", "pull", "push", "referrers", "mount")
+        wanted = ("reachable", "clock", "credential", "pull", "push", "referrers", "blob mounting")
         assert dict.fromkeys(wanted, "ok") == states(report, DESTINATION)
         found = lines(report, DESTINATION)
         assert f"{running.host}/{path}/mirror-record can be read: 1 release is recorded" == found["pull"].told
-        assert "what repositories share is sent once" == found["mount"].told
+        assert "what repositories share is sent once" == found["blob mounting"].told
         assert "it lacks the referrers API" in found["referrers"].told
         taken = "none, and it asks for none" if kind == "open" else f"{USERNAME}, from the configuration: taken"
         assert taken == found["credential"].told
@@ -541,7 +541,7 @@ class TestDestinations:
         found = faults(report)[DESTINATION, "push"]
         assert "403: DENIED you may only read" in found.told
         assert f"give me the right to push to {fake.host}/l5d/mirror-record" == found.remedy
-        assert "mount" not in lines(report, DESTINATION)
+        assert "blob mounting" not in lines(report, DESTINATION)
 
     async def test_no_right_to_read(self, upstream: Upstream, fake: FakeRegistry) -> None:
         """Tags are listed to see what is recorded."""
@@ -559,7 +559,7 @@ class TestDestinations:
         fake.manners.mounts = False
         report = await examine(settings)
 
-        assert "each repository is sent its own: nothing is mounted" == lines(report, DESTINATION)["mount"].told
+        assert "each repository is sent its own: nothing is mounted" == lines(report, DESTINATION)["blob mounting"].told
         assert {} == fake.uploads
 
     async def test_repositories_that_are_made_beforehand(self, upstream: Upstream, fake: FakeRegistry) -> None:
