@@ -109,7 +109,14 @@ class Registry:
                 return answer
             tokens |= {sent} if sent else set()
             has_renewed = len(tokens) > 1
-            if not await self.auth.is_worth_retrying(answer, sent, scope, where=where, has_renewed=has_renewed):
+            if not await self.auth.is_worth_retrying(
+                answer,
+                sent,
+                scope,
+                where=where,
+                has_renewed=has_renewed,
+                may_give_up=self.dialect.reads_without_credential,
+            ):
                 break
         raise self.refusal(answer, where=where, asked=method)
 
