@@ -243,7 +243,6 @@ class RegistryRepository:
             listed = await self._referrers_by_api(subject)
             if listed is not None:
                 return listed
-            self.registry.lacks_referrers_api = True
         tag = subject.fallback_tag()
         try:
             fallback = await self.manifest(tag)
@@ -261,6 +260,8 @@ class RegistryRepository:
             if answer.status in (429, 500, 502, 503, 504):
                 raise self.registry.refusal(answer, where=where, asked="GET")
             if answer.status != 200 or kind != manifests.OCI_INDEX:
+                # of a repository that does not exist nothing is learned
+                self.registry.lacks_referrers_api = "NAME_UNKNOWN" not in _error_codes(answer.body)[0]
                 return None
             found += Manifest.parse(answer.body, kind, where=where).children
             link = next_link(answer.headers.get("link", ""))
