@@ -12,7 +12,8 @@
         ├── RegistryError                 an answer from a registry that is not the one asked for
         │   ├── NotFound                  404
         │   ├── AccessDenied              401 and 403
-        │   └── ImmutableTag              a tag that is there and may not be written again
+        │   ├── ImmutableTag              a tag that is there and may not be written again
+        │   └── ManifestRefused           a manifest that the registry does not take, whatever is tried
         ├── ContentError                  bytes that are not what was promised; never retried
         ├── ManifestError                 a manifest that cannot be read, or is of a kind we refuse
         ├── LayoutError                   an OCI image layout on disk: not one, full, not writable
@@ -121,6 +122,10 @@ class AccessDenied(RegistryError):
 
 class ImmutableTag(RegistryError):
     """A tag is there, and the registry lets nobody write it again, be it the same."""
+
+
+class ManifestRefused(RegistryError):
+    """The registry does not take a manifest of this form."""
 
 
 class ContentError(WorldError):
