@@ -14,7 +14,8 @@
         │   ├── NotFound                  404
         │   ├── AccessDenied              401 and 403
         │   │   └── NoCredential          there is none to be refused
-        │   └── ImmutableTag              a tag that is there and may not be written again
+        │   ├── ImmutableTag              a tag that is there and may not be written again
+        │   └── ManifestRefused           a manifest that the registry does not take, whatever is tried
         ├── ContentError                  bytes that are not what was promised; never retried
         ├── ManifestError                 a manifest that cannot be read, or is of a kind we refuse
         ├── LayoutError                   an OCI image layout on disk: not one, full, not writable
@@ -136,6 +137,10 @@ class NoCredential(AccessDenied):
 
 class ImmutableTag(RegistryError):
     """A tag is there, and the registry lets nobody write it again, be it the same."""
+
+
+class ManifestRefused(RegistryError):
+    """The registry does not take a manifest of this form."""
 
 
 class ContentError(WorldError):

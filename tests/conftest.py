@@ -77,10 +77,13 @@ def referrers_host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def shared_ecr(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ecr]:
-    """Amazon ECR, shared: use a `path` of your own, and leave its settings as they are."""
+    """Amazon ECR, shared, as it is at its best: use a `path` of your own, and leave its settings as they are."""
     from tests.servers.ecr import ecr_server  # late: moto takes a while to load
 
     with ecr_server(tmp_path_factory.mktemp("ecr"), account="210987654321") as running:
+        running.templates["ROOT"] = {}
+        running.put_image_rate = 1e6
+        running.takes_artifact_types = True
         yield running
 
 

@@ -243,17 +243,25 @@ class Authenticator:
         return scope in self._anonymous
 
     async def is_worth_retrying(
-        self, answer: Answer, sent: str, scope: str, *, where: str, has_renewed: bool = False
+        self,
+        answer: Answer,
+        sent: str,
+        scope: str,
+        *,
+        where: str,
+        has_renewed: bool = False,
+        may_give_up: bool = True,
     ) -> bool:
         """Whether, after *answer* refused a request sent with the header *sent*, the same request may now succeed.
 
         *has_renewed*: this request has been sent with two tokens already, so it is not the token's age.
+        *may_give_up*: something may be read without a credential.
         """
         if answer.status == 401 and not sent:
             return await self._learn(answer, scope, where)
         if answer.status == 401 and not has_renewed and self.has_aged(scope, sent):
             return True
-        return bool(sent) and self._give_up_credential(scope, f"{answer.status} from {where}")
+        return may_give_up and bool(sent) and self._give_up_credential(scope, f"{answer.status} from {where}")
 
     def has_aged(self, scope: str, sent: str) -> bool:
         """Whether the header *sent*, which was refused, is one that ages: expired, or revoked, it is not used again.

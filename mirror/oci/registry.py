@@ -146,7 +146,14 @@ class Registry:
                 return answer
             tokens |= {sent} if sent else set()
             has_renewed = len(tokens) > 1
-            if not await self.auth.is_worth_retrying(answer, sent, scope, where=where, has_renewed=has_renewed):
+            if not await self.auth.is_worth_retrying(
+                answer,
+                sent,
+                scope,
+                where=where,
+                has_renewed=has_renewed,
+                may_give_up=self.dialect.reads_without_credential,
+            ):
                 break
         raise self.refusal(answer, where=where, asked=method)
 
@@ -232,8 +239,16 @@ class RegistryRepository:
         return self.registry.transport.gate
 
     async def head(self, version: str | Digest) -> Digest | None:
-        """See Source; a registry that names no digest in its answer is asked for the manifest."""
-        answer = await self._get("HEAD", f"manifests/{version}", where=self._at(version), accept=manifests.ACCEPT)
+        """See Source; a registry that names no digest in its answer is asked for the manifest.
+
+        It is also where it does not say why we may not: an answer to HEAD has no body.
+        """
+        try:
+            answer = await self._get("HEAD", f"manifests/{version}", where=self._at(version), accept=manifests.ACCEPT)
+        except AccessDenied as exc:
+            if exc.words or exc.asked != "HEAD":
+                raise
+            return (await self.manifest(version)).digest
         if answer.status == 404:
             return None
         if answer.status != 200:
@@ -265,7 +280,6 @@ class RegistryRepository:
             listed = await self._referrers_by_api(subject)
             if listed is not None:
                 return listed
-            self.registry.lacks_referrers_api = True
         tag = subject.fallback_tag()
         try:
             fallback = await self.manifest(tag)
@@ -283,6 +297,8 @@ class RegistryRepository:
             if answer.status in (429, 500, 502, 503, 504):
                 raise self.registry.refusal(answer, where=where, asked="GET")
             if answer.status != 200 or kind != manifests.OCI_INDEX:
+                # of a repository that does not exist nothing is learned
+                self.registry.lacks_referrers_api = "NAME_UNKNOWN" not in _error_codes(answer.body)[0]
                 return None
             found += Manifest.parse(answer.body, kind, where=where).children
             link = next_link(answer.headers.get("link", ""))

@@ -544,9 +544,13 @@ async def test_what_is_accepted(fake: FakeRegistry, repository: RegistryReposito
 
 
 class Odd(Dialect):
-    """Asks before it stores; a 412 is a tag that may not be changed, a 418 one that is not there."""
+    """Asks before it stores; a 412 is a tag that may not be changed, a 418 one that is not there.
+
+    Nothing is read without a credential.
+    """
 
     asks_before_put = True
+    reads_without_credential = False
 
     def meant(self, answer: Answer, *, sent: str) -> Answer:
         return replace(answer, status=404) if answer.status == 418 else answer
@@ -569,6 +573,30 @@ async def test_an_answer_is_what_the_registry_means(odd: RegistryRepository, fak
     fake.faults.append(Fault("HEAD .*", answer(418), times=ALWAYS))
 
     assert await odd.head("v1") is None
+
+
+async def test_a_credential_that_is_not_given_up(fake: FakeRegistry) -> None:
+    """Where nobody reads without one, the registry's own words are what is told, and no request goes without it."""
+    fake.manners.auth, fake.manners.username, fake.manners.password = "basic", "me", "right"
+    fake.faults.append(Fault("GET .*", refusal(403, "DENIED", "not for you"), times=ALWAYS))
+    fake.faults.append(Fault("HEAD .*", answer(401, WWW_Authenticate="Basic"), times=1))
+    fake.faults.append(Fault("HEAD .*", answer(403), times=ALWAYS))
+    async with open_registry(fake.url, username="me", password="right", dialect=Odd()) as opened:
+        with pytest.raises(AccessDenied, match="DENIED not for you"):
+            await opened.repository(_NAME).head("v1")
+
+    assert [False, True, True] == ["authorization" in seen.headers for seen in fake.requests]
+
+
+async def test_why_nothing_may_be_read(fake: FakeRegistry, repository: RegistryRepository) -> None:
+    """An answer to HEAD has no body: it is GET that says so, or gives what HEAD would not."""
+    fake.add(_NAME, _IMAGE, "v1")
+    fake.faults.append(Fault("HEAD .*", answer(403), times=ALWAYS))
+    assert _IMAGE.digest == await repository.head("v1")
+
+    fake.faults.append(Fault("GET .*", refusal(403, "DENIED", "not for you"), times=ALWAYS))
+    with pytest.raises(AccessDenied, match="DENIED not for you"):
+        await repository.head("v1")
 
 
 @pytest.mark.parametrize("tag", ["", "v1"])

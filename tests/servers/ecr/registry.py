@@ -130,7 +130,7 @@ class EcrHandler(Gateway):
 
     def _blob(self, seen: Seen, body: bytes, parts: Mapping[str, str]) -> Response:
         behind = self.forward(method="HEAD") if self.ecr.redirects_blobs else self.forward()
-        if seen.method == "GET" and self.ecr.redirects_blobs and behind.status == 200:
+        if seen.method == "GET" and self.ecr.redirects_blobs and behind.status in (200, 206):
             path = f"/prod-{self.ecr.region}-starport-layer-bucket/{parts['name']}/{parts['digest']}"
             query = f"X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Expires=3600&X-Amz-Signature={_signature(path)}"
             return Response(307, {"Location": f"{self.ecr.bucket_url}{path}?{query}"})

@@ -141,6 +141,10 @@ class Ecr:
         """The calls of the API, in their order."""
         return [call.action for call in self.calls]
 
+    def asked(self, pattern: str) -> list[Seen]:
+        """The registry's requests whose `METHOD /path?query` *pattern* matches whole."""
+        return [seen for seen in list(self.requests) if re.fullmatch(pattern, str(seen))]
+
     def create(self, name: str, **settings: Any) -> None:
         """A repository is there, as by CreateRepository with *settings*."""
         mutability = settings.get("imageTagMutability", "MUTABLE")
