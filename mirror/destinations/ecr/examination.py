@@ -10,9 +10,9 @@ from typing import Literal
 from mirror.destinations.ecr.api import EcrApi, Principal
 from mirror.destinations.ecr.host import EcrHost
 from mirror.destinations.ecr.looks import Look, differing, looked, named
-from mirror.destinations.ecr.refusals import permission
+from mirror.destinations.ecr.refusals import remedy
 from mirror.destinations.ecr.repositories import Wanted, expires
-from mirror.errors import AccessDenied, MirrorError
+from mirror.errors import MirrorError, RegistryError
 from mirror.findings import Finding, State
 from mirror.plan import RECORD_NAME
 from mirror.tasks import gather
@@ -201,8 +201,9 @@ class Examination:
         return (self._found("pull registry", "warning", told, remedy),)
 
     def _refused(self, check: str, exc: MirrorError, *, state: State = "failed") -> Finding:
-        if isinstance(exc, AccessDenied) and exc.status == 403 and exc.words:
-            return self._found(check, state, f"{exc.asked} is refused: {exc.words}", permission(exc.words, exc.asked))
+        if isinstance(exc, RegistryError) and exc.codes and exc.words:
+            hint = remedy(exc.codes[0], exc.words, exc.asked)
+            return self._found(check, state, f"{exc.asked} is refused: {exc.words}", hint)
         return self._found(check, state, str(exc))
 
     def _found(self, check: str, state: State, told: str, remedy: str = "") -> Finding:

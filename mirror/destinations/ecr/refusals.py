@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
-from typing import Any
 
 from mirror.errors import AccessDenied, NotFound, RegistryError
 
@@ -29,6 +28,16 @@ _UNKNOWN_KEY = frozenset(
     }
 )  # fmt: skip
 _WRONG_SIGNATURE = frozenset({"InvalidSignatureException", "RequestTimeTooSkewed", "SignatureDoesNotMatch"})
+_NOT_ENABLED = frozenset({"OptInRequired", "SubscriptionRequiredException"})
+_REMEDIES = {
+    "RepositoryNotFoundException": "if it is elsewhere, the registry's host names the wrong account or region",
+    "LimitExceededException": (
+        "a quota of the account is used up: delete what is not needed, or ask for more in Service Quotas"
+    ),
+    "KmsException": (
+        "ECR may not use the key: whoever makes the repository needs kms:DescribeKey and kms:CreateGrant for it"
+    ),
+}
 _SKEWED = ("signature expired", "not yet current", "too skewed", "too large")
 _THROTTLED = frozenset(
     {
@@ -52,40 +61,48 @@ def refusal(asked: Asked, *, code: str, words: str, status: int = 400) -> Regist
     """The exception for AWS's answer *code* with its *words*, whose HTTP status was *status*."""
     words = "".join(filter(str.isprintable, " ".join(words.split())))[:_WORDS_MAX]
     said = f"{code}: {words}" if words else code
-    facts: dict[str, Any] = {"codes": (code,), "words": words, "where": asked.where, "asked": asked.action}
-    about = f"{asked.where}: AWS refused {asked.action}"
+    kind, status = _kind(code, status)
+    match code:
+        case "RepositoryNotFoundException":
+            told = f"{asked.where}: there is no such repository ({said})"
+        case _ if code in _THROTTLED:
+            told = f"{asked.where}: AWS refused {asked.action}: too many requests ({said})"
+        case _:
+            told = f"{asked.where}: AWS refused {asked.action} ({said})"
+    hint = remedy(code, words, asked.action)
+    told = f"{told}: {hint}" if hint else told
+    return kind(told, status=status, codes=(code,), words=words, where=asked.where, asked=asked.action)
+
+
+def _kind(code: str, status: int) -> tuple[type[RegistryError], int]:
+    """What *code* is in the registry's terms: an exception, and the status that says the same."""
+    if code in _DENIED | _NOT_ENABLED:
+        return AccessDenied, 403
+    if code in _EXPIRED | _UNKNOWN_KEY | _WRONG_SIGNATURE:
+        return AccessDenied, 401
+    if code == "RepositoryNotFoundException":
+        return NotFound, 404
+    return RegistryError, 429 if code in _THROTTLED else status
+
+
+def remedy(code: str, words: str, action: str) -> str:
+    """What to do about AWS's answer *code* with its *words* to *action*; empty where that is not known."""
     if code in _DENIED:
-        return AccessDenied(f"{about} ({said}): {permission(words, asked.action)}", status=403, **facts)
+        return permission(words, action)
     if code in _EXPIRED:
-        remedy = "the AWS session has expired: sign in again (aws sso login), or renew what gave it"
-        return AccessDenied(f"{about} ({said}): {remedy}", status=401, **facts)
+        return "the AWS session has expired: sign in again (aws sso login), or renew what gave it"
     if code in _UNKNOWN_KEY:
-        remedy = (
+        return (
             "AWS does not know this credential: check which one is found (aws sts get-caller-identity), that it still "
             "exists, and that its partition is that of the registry"
         )
-        return AccessDenied(f"{about} ({said}): {remedy}", status=401, **facts)
     if code in _WRONG_SIGNATURE:
-        return AccessDenied(f"{about} ({said}): {_signature_remedy(words)}", status=401, **facts)
+        return _signature_remedy(words)
     if code in _THROTTLED:
-        remedy = "others in this account and region may use up its rate: try again later"
-        return RegistryError(f"{about}: too many requests ({said}): {remedy}", status=429, **facts)
-    match code:
-        case "RepositoryNotFoundException":
-            remedy = "if it is elsewhere, the registry's host names the wrong account or region"
-            return NotFound(f"{asked.where}: there is no such repository ({said}): {remedy}", status=404, **facts)
-        case "LimitExceededException":
-            remedy = "a quota of the account is used up: delete what is not needed, or ask for more in Service Quotas"
-            return RegistryError(f"{about} ({said}): {remedy}", status=status, **facts)
-        case "KmsException":
-            remedy = (
-                "ECR may not use the key: whoever makes the repository needs kms:DescribeKey and kms:CreateGrant for it"
-            )
-            return RegistryError(f"{about} ({said}): {remedy}", status=status, **facts)
-        case "OptInRequired" | "SubscriptionRequiredException":
-            remedy = "the region is not enabled in this account, or the registry's host names the wrong one"
-            return AccessDenied(f"{about} ({said}): {remedy}", status=403, **facts)
-    return RegistryError(f"{about} ({said})", status=status, **facts)
+        return "others in this account and region may use up its rate: try again later"
+    if code in _NOT_ENABLED:
+        return "the region is not enabled in this account, or the registry's host names the wrong one"
+    return _REMEDIES.get(code, "")
 
 
 def permission(words: str, action: str) -> str:

@@ -14,7 +14,7 @@ from mirror.findings import DoctorReport, Finding
 from mirror.settings import Settings
 from tests.runs import examine, sync
 from tests.servers.certificates import Certificates
-from tests.servers.ecr import Ecr, EcrError
+from tests.servers.ecr import Ecr, EcrError, ecr_server
 from tests.servers.fake import ALWAYS, Fault, becomes, fake_registry, header
 from tests.servers.upstream import Upstream, upstream_server
 
@@ -36,13 +36,11 @@ def _at(ecr: Ecr, keys: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.chdir(tmp_path)
 
 
-def into(upstream: Upstream, ecr: Ecr, *, endpoint: str = "", host: str = "", **table: Any) -> Settings:
+def into(upstream: Upstream, ecr: Ecr, *, endpoint: str = "", **table: Any) -> Settings:
     """*upstream*, and *ecr* as the destination `production`, whose keys are *table*."""
-    host = host or ecr.host
-    destination = {"kind": "ecr", "registry": host, "prefix": "linkerd"} | table
-    return upstream.settings(
-        destinations={"production": destination}, registries={host: {"endpoint": endpoint or ecr.url}}
-    )
+    destination = {"kind": "ecr", "registry": ecr.host, "prefix": "linkerd"} | table
+    registry = {ecr.host: {"endpoint": endpoint or ecr.url}}
+    return upstream.settings(destinations={"production": destination}, registries=registry)
 
 
 def failed(report: DoctorReport) -> dict[tuple[str, str], Finding]:
@@ -73,14 +71,20 @@ async def test_healthy(upstream: Upstream, ecr: Ecr) -> None:
     assert "PutImage" not in ecr.actions[-30:]
 
 
-async def test_the_wrong_region(upstream: Upstream, ecr: Ecr) -> None:
-    """None of the repositories that others made is there."""
-    host = ecr.host.replace("eu-west-1", "eu-central-1")
-    found = failed(await examine(into(upstream, ecr, host=host, repository_creation="never")))
+async def test_the_wrong_region(upstream: Upstream, ecr: Ecr, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """None of the repositories that others made is there; what the AWS configuration says is a hint."""
+    ecr.create("linkerd/mirror-record")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", ecr.region)
+    with ecr_server(tmp_path / "elsewhere", region="eu-central-1") as elsewhere:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", elsewhere.url)
+        report = await examine(into(upstream, elsewhere, repository_creation="never"))
 
+    found = failed(report)
     assert [(SUBJECT, "repositories")] == list(found)
     assert "linkerd/mirror-record" in found[SUBJECT, "repositories"].told
     assert "the registry's host names the wrong account or region" in found[SUBJECT, "repositories"].remedy
+    [region] = [each for each in report.findings if each.check == "region"]
+    assert "none of 5 repositories is in eu-central-1; the AWS configuration says eu-west-1" == region.told
 
 
 async def test_an_expired_session(upstream: Upstream, ecr: Ecr) -> None:

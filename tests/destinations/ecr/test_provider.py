@@ -232,14 +232,14 @@ class TestExamine:
         [finding] = await provider.examine(PATHS)
 
         assert ("credential", "failed") == (finding.check, finding.state)
-        assert "aws sso login" in finding.told
+        assert "aws sso login" in finding.remedy
 
     async def test_a_clock(self, ecr: Ecr, provider: EcrProvider) -> None:
         """AWS says how wrong it is."""
         ecr.refusals["*"] = EcrError("InvalidSignatureException", "Signature expired: 1 is now earlier than 2")
         [finding] = await provider.examine(PATHS)
 
-        assert "clock" in finding.told
+        assert "clock" in finding.remedy
 
     async def test_another_account(self, ecr: Ecr, provider: EcrProvider) -> None:
         """Who we are, and what lets us in."""
