@@ -26,6 +26,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from tests.servers.certificates import Certificates
 from tests.servers.gateway import Gateway
 from tests.servers.loopback import Response, Seen, serving
 
@@ -144,7 +145,7 @@ class Harbor:
     """A running Harbor, what it is set to, and what it was asked; all may be changed while it runs."""
 
     host: str = ""
-    ca_file: str = ""
+    scheme: str = "http"
     robot_prefix: str = "robot$"
     external_scheme: str = "http"
     """Of external_url, which realms are made of (server/middleware/v2auth/auth.go, tokenSvcURL)."""
@@ -154,6 +155,8 @@ class Harbor:
     is_read_only: bool = False
     body_max: int = 0
     """The most bytes of a body that the ingress lets through; 0: all."""
+    hides_api: bool = False
+    """Whether the ingress leads to /v2/ and /service/ alone."""
     links_late: bool = False
     """Whether a .sig that came before its subject is linked once that comes; older ones did not
     (goharbor/harbor#19788)."""
@@ -170,7 +173,7 @@ class Harbor:
 
     @property
     def url(self) -> str:
-        return f"{'https' if self.ca_file else 'http'}://{self.host}"
+        return f"{self.scheme}://{self.host}"
 
     def add_project(self, name: str, **more: Any) -> Project:
         """There is a project *name*."""
@@ -227,9 +230,14 @@ class _Who:
 
 
 @contextmanager
-def harbor(behind: str, *, context: ssl.SSLContext | None = None, ca_file: str = "") -> Iterator[Harbor]:
-    """Runs a Harbor, without a project, before the registry at `HOST:PORT`."""
-    made = Harbor(ca_file=ca_file, external_scheme="https" if context else "http")
+def harbor(behind: str, *, certificates: Certificates | None = None) -> Iterator[Harbor]:
+    """Runs a Harbor, without a project, before the registry at `HOST:PORT`; https with *certificates*."""
+    context = None
+    if certificates:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificates.certificate, certificates.key)
+    scheme = "https" if certificates else "http"
+    made = Harbor(scheme=scheme, external_scheme=scheme)
 
     class HarborHandler(_HarborHandler):
         harbor = made
@@ -307,7 +315,7 @@ class _HarborHandler(Gateway):
             return _error(403, "FORBIDDEN", "CSRF token not found in request")
         if self._path == "/service/token":
             return self._token()
-        if self._path.startswith("/api/v2.0/"):
+        if self._path.startswith("/api/v2.0/") and not self.harbor.hides_api:
             return self._api(self._path.removeprefix("/api/v2.0/").split("/"), body)
         if self._path == "/v2/" or self._path.startswith("/v2/"):
             return self._registry(body)
