@@ -195,10 +195,16 @@ class RegistryRepository:
         return self.registry.transport.gate
 
     async def head(self, version: str | Digest) -> Digest | None:
-        """See Source; a registry that names no digest in its answer is asked for the manifest."""
+        """See Source; a registry that names no digest in its answer is asked for the manifest.
+
+        So is one that answers 412: there are no words in an answer to HEAD (RFC 9110 §9.3.2), and Harbor means a policy
+        of the project, which only they can tell.
+        """
         answer = await self._get("HEAD", f"manifests/{version}", where=self._at(version), accept=manifests.ACCEPT)
         if answer.status == 404:
             return None
+        if answer.status == 412:
+            return (await self.manifest(version)).digest
         if answer.status != 200:
             raise self.registry.refusal(answer, where=self._at(version), asked="HEAD")
         stated = _stated_digest(answer, where=self._at(version))
