@@ -19,8 +19,11 @@ import structlog
 
 from mirror.destinations.ecr.dialect import EcrDialect
 from mirror.destinations.ecr.host import PUT_IMAGE_PER_SECOND, is_ecr
+from mirror.destinations.harbor.api import HarborApi
 from mirror.destinations.harbor.dialect import HarborDialect
+from mirror.destinations.harbor.provider import HarborProvider, NewProject
 from mirror.destinations.mirror import Mirror
+from mirror.destinations.provider import Plain, Provider
 from mirror.errors import RegistryError, UsageError
 from mirror.http.connections import Connections
 from mirror.http.gate import Gate
@@ -206,9 +209,9 @@ class App:
             case LayoutDestination(directory=directory, paths=paths, pull_registry=pull):
                 return replace(self._layout(directory), name=name, paths=paths, pull_registry=pull)
             case (RegistryDestination() | EcrDestination() | HarborDestination()) as configured:
-                mirror = self._registry_mirror(configured)
+                mirror = self._registry_mirror(configured, name)
                 pull = configured.pull_registry or mirror.pull_registry
-                return replace(mirror, name=name, paths=configured.paths, pull_registry=pull)
+                return replace(mirror, paths=configured.paths, pull_registry=pull)
 
     def _given(self, to: str) -> Mirror:
         if to.startswith("oci:"):
@@ -244,14 +247,26 @@ class App:
 
         return Mirror(_folder(place), place, ":", "", "flat", "", open_name)
 
-    def _registry_mirror(self, destination: RegistryLike) -> Mirror:
+    def _registry_mirror(self, destination: RegistryLike, name: str = "") -> Mirror:
         host, prefix = destination.registry, destination.prefix
 
         def open_path(path: str) -> Destination:
             return self.registry(host).repository(path)
 
         place = f"{host}/{prefix}" if prefix else host
-        return Mirror(_folder(place), place, "/", prefix, "flat", place, open_path)
+        name = name or _folder(place)
+        return Mirror(name, place, "/", prefix, "flat", place, open_path, self._provider(destination, name))
+
+    def _provider(self, destination: RegistryLike, name: str) -> Provider:
+        """What *destination*, called *name*, needs beside the distribution API."""
+        match destination:
+            case HarborDestination(registry=host, prefix=prefix, create_project=is_to_be_made, project=project):
+                if not prefix:
+                    raise UsageError(f"{host} is a Harbor, where a repository is in a project: give {host}/PROJECT")
+                new = NewProject(project.public, project.storage_quota, project.auto_scan) if is_to_be_made else None
+                return HarborProvider(name, HarborApi(self.registry(host)), prefix, new)
+            case _:
+                return Plain()
 
     def _dialect(self, host: str) -> Dialect:
         """How *host* departs from the specification."""

@@ -69,6 +69,10 @@ DISTRIBUTIONS = {"yaml": "pyyaml", "pydantic_core": "pydantic", "pydantic_settin
 PURE = frozenset(
     {
         "destinations.ecr.host",
+        "destinations.harbor.diagnosis",
+        "destinations.harbor.doublestar",
+        "destinations.harbor.project",
+        "destinations.harbor.words",
         "durations",
         "errors",
         "findings",

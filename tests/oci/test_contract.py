@@ -7,13 +7,15 @@ import threading
 import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
+from mirror.destinations.harbor.dialect import HarborDialect
 from mirror.errors import ContentError, MirrorError, NotFound, RegistryError
 from mirror.oci.content import Descriptor, Digest
+from mirror.oci.dialect import Dialect
 from mirror.oci.layout import Layout
 from mirror.oci.manifest import DOCKER_LIST, DOCKER_MANIFEST
 from mirror.oci.storage import Destination
@@ -54,6 +56,7 @@ class Server:
     username: str = ""
     password: str = ""
     ca_file: str = ""
+    dialect: Dialect = field(default_factory=Dialect)
 
 
 _FAKES = {
@@ -66,7 +69,7 @@ _FAKES = {
     "fake-basic": Manners(auth="basic", username="pusher", password="push-password"),
     "fake-bearer": Manners(auth="bearer", username="pusher", password="push-password"),
 }
-_PLACES = ("layout", *_FAKES, "distribution", "htpasswd", "token", "tls", "olareg")
+_PLACES = ("layout", *_FAKES, "distribution", "htpasswd", "token", "tls", "olareg", "harbor")
 
 
 @pytest.fixture(params=_PLACES)
@@ -94,12 +97,24 @@ async def place(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
             case "token":
                 tokens, url = request.getfixturevalue("tokens"), request.getfixturevalue("token_distribution").url
                 server, traits = Server(url, tokens.username, tokens.password), distribution_traits
+            case "harbor":
+                running = request.getfixturevalue("harbor_server")
+                running.add_project("test")
+                robot = running.add_robot("test+mirror")
+                server = Server(running.url, running.username(robot), robot.secret, dialect=HarborDialect())
+                traits = distribution_traits | {"links_subjects": True}
             case _:
                 authority = request.getfixturevalue("certificates").authority
                 server = Server(request.getfixturevalue("tls_distribution").url, ca_file=str(authority))
                 traits = distribution_traits
         registry = await stack.enter_async_context(
-            open_registry(server.url, username=server.username, password=server.password, ca_file=server.ca_file)
+            open_registry(
+                server.url,
+                username=server.username,
+                password=server.password,
+                dialect=server.dialect,
+                ca_file=server.ca_file,
+            )
         )
         yield Place(registry.repository, **traits)
 
