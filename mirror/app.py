@@ -26,7 +26,9 @@ from mirror.destinations.ecr.provider import EcrProvider
 from mirror.destinations.ecr.registry import EcrRepository
 from mirror.destinations.ecr.repositories import Wanted as WantedRepository
 from mirror.destinations.ecr.repositories import canonical
+from mirror.destinations.harbor.api import HarborApi
 from mirror.destinations.harbor.dialect import HarborDialect
+from mirror.destinations.harbor.provider import HarborProvider, NewProject
 from mirror.destinations.mirror import Mirror
 from mirror.destinations.provider import Plain, Provider
 from mirror.errors import RegistryError, SettingsError, UsageError
@@ -279,9 +281,22 @@ class App:
                 return EcrRepository(self.registry(host), path, self._ecr_api(host))
             return self.registry(host).repository(path)
 
-        provider = self._ecr_provider(destination, name) if isinstance(destination, EcrDestination) else Plain()
         pull = destination.pull_registry or place
+        provider = self._provider(destination, name)
         return Mirror(name, place, "/", prefix, destination.paths, pull, open_path, provider)
+
+    def _provider(self, destination: RegistryLike, name: str) -> Provider:
+        """What *destination*, called *name*, needs beside the distribution API."""
+        match destination:
+            case EcrDestination():
+                return self._ecr_provider(destination, name)
+            case HarborDestination(registry=host, prefix=prefix, create_project=is_to_be_made, project=project):
+                if not prefix:
+                    raise UsageError(f"{host} is a Harbor, where a repository is in a project: give {host}/PROJECT")
+                new = NewProject(project.public, project.storage_quota, project.auto_scan) if is_to_be_made else None
+                return HarborProvider(name, HarborApi(self.registry(host)), prefix, new)
+            case _:
+                return Plain()
 
     def _ecr_provider(self, destination: EcrDestination, name: str) -> Provider:
         wanted = destination.repository

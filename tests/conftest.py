@@ -13,6 +13,7 @@ import pytest
 from tests.servers.certificates import Certificates, make_certificates
 from tests.servers.distribution import Distribution, docker_registry
 from tests.servers.fake import FakeRegistry, fake_registry
+from tests.servers.harbor import Harbor, harbor
 from tests.servers.olareg import olareg
 from tests.servers.proxy import Proxy, http_proxy
 from tests.servers.tokens import TokenService, token_service
@@ -100,6 +101,13 @@ def ecr(tmp_path: Path) -> Iterator[Ecr]:
 def fake() -> Iterator[FakeRegistry]:
     """A registry in this process, the test's own."""
     with fake_registry() as running:
+        yield running
+
+
+@pytest.fixture
+def harbor_server(open_distribution: Distribution) -> Iterator[Harbor]:
+    """A Harbor, the test's own, before `open_distribution`: use projects that no other test uses."""
+    with harbor(open_distribution.host) as running:
         yield running
 
 

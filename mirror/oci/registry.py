@@ -241,7 +241,8 @@ class RegistryRepository:
     async def head(self, version: str | Digest) -> Digest | None:
         """See Source; a registry that names no digest in its answer is asked for the manifest.
 
-        It is also where it does not say why we may not: an answer to HEAD has no body.
+        It is also where it does not say why we may not, and where one answers 412: there are no words in an answer to
+        HEAD (RFC 9110 §9.3.2), and Harbor means a policy of the project, which only they can tell.
         """
         try:
             answer = await self._get("HEAD", f"manifests/{version}", where=self._at(version), accept=manifests.ACCEPT)
@@ -251,6 +252,8 @@ class RegistryRepository:
             return (await self.manifest(version)).digest
         if answer.status == 404:
             return None
+        if answer.status == 412:
+            return (await self.manifest(version)).digest
         if answer.status != 200:
             raise self.registry.refusal(answer, where=self._at(version), asked="HEAD")
         stated = _stated_digest(answer, where=self._at(version))

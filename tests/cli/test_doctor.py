@@ -10,6 +10,8 @@ from tests.cli.conftest import Desk
 from tests.servers.fake import ALWAYS, FakeRegistry, Fault, answer, refusal
 from tests.servers.upstream import NEXT
 
+ECR = "123456789012.dkr.ecr.eu-west-1.amazonaws.com"
+
 
 @pytest.fixture
 def desk(desk: Desk, fake: FakeRegistry) -> Desk:
@@ -101,3 +103,43 @@ def test_what_is_ignored_of_the_environment(desk: Desk, monkeypatch: pytest.Monk
     [found] = [each for each in findings if each["check"] == "environment"]
     assert "MIRROR_SNYC" in found["told"]
     assert "warning" == found["state"]
+
+
+class TestIam:
+    @pytest.mark.parametrize("arguments", [[], ["--to", "aws"], ["--to", f"{ECR}/team"]])
+    def test_a_policy(self, desk: Desk, arguments: list[str]) -> None:
+        """It is for the repositories below the destination's prefix, and all that is printed; AWS is not asked."""
+        desk.configure(destinations={"aws": {"kind": "ecr", "registry": ECR, "prefix": "linkerd"}})
+        said = desk.run("doctor", *arguments, "--iam", "sync-create")
+
+        prefix = "team" if "team" in "".join(arguments) else "linkerd"
+        assert 0 == said.code
+        repositories = said.document["Statement"][1]
+        assert f"arn:aws:ecr:eu-west-1:123456789012:repository/{prefix}/*" == repositories["Resource"]
+        assert "ecr:TagResource" in repositories["Action"]
+
+    @pytest.mark.parametrize(
+        ("destinations", "words"),
+        [
+            ({}, "no destination is"),
+            ({"a": {"kind": "layout", "directory": "out"}}, "no destination is"),
+            (
+                {name: {"kind": "ecr", "registry": ECR, "prefix": name} for name in ("a", "b")},
+                "several destinations are",
+            ),
+        ],
+    )
+    def test_which_registry(self, desk: Desk, destinations: dict[str, Any], words: str) -> None:
+        """It must be one; the sentence says how to name it."""
+        desk.configure(destinations=destinations)
+        said = desk.run("doctor", "--iam", "sync")
+
+        assert 2 == said.code
+        assert [f"--iam is about one registry of ECR, and {words}: name one with --to"] == said.sentences
+
+    def test_another_use(self, desk: Desk) -> None:
+        """Those that there are."""
+        said = desk.run("doctor", "--iam", "everything")
+
+        uses = "pull, verify, sync, sync-create, doctor-fix"
+        assert [f"--iam everything: there is no such use, there is {uses}"] == said.sentences

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from mirror.destinations.ecr.dialect import EcrDialect
+from mirror.destinations.harbor.dialect import HarborDialect
 from mirror.errors import ContentError, MirrorError, NotFound, RegistryError
 from mirror.oci.auth import Credentials
 from mirror.oci.content import Descriptor, Digest
@@ -72,7 +73,7 @@ _FAKES = {
     "fake-basic": Manners(auth="basic", username="pusher", password="push-password"),
     "fake-bearer": Manners(auth="bearer", username="pusher", password="push-password"),
 }
-_PLACES = ("layout", *_FAKES, "distribution", "htpasswd", "token", "tls", "olareg", "ecr")
+_PLACES = ("layout", *_FAKES, "distribution", "htpasswd", "token", "tls", "olareg", "ecr", "harbor")
 
 
 @pytest.fixture(params=_PLACES)
@@ -106,6 +107,12 @@ async def place(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
             case "token":
                 tokens, url = request.getfixturevalue("tokens"), request.getfixturevalue("token_distribution").url
                 server, traits = Server(url, tokens.username, tokens.password), distribution_traits
+            case "harbor":
+                running = request.getfixturevalue("harbor_server")
+                running.add_project("test")
+                robot = running.add_robot("test+mirror")
+                server = Server(running.url, running.username(robot), robot.secret, dialect=HarborDialect())
+                traits = distribution_traits | {"links_subjects": True}
             case _:
                 authority = request.getfixturevalue("certificates").authority
                 server = Server(request.getfixturevalue("tls_distribution").url, ca_file=str(authority))

@@ -254,6 +254,17 @@ async def test_a_head_without_a_digest(fake: FakeRegistry, repository: RegistryR
     assert ["HEAD", "GET"] == [seen.method for seen in fake.requests]
 
 
+async def test_a_head_that_is_refused_without_words(fake: FakeRegistry, repository: RegistryRepository) -> None:
+    """412 has a reason, which the answer to GET says; if GET is answered after all, so is the question."""
+    fake.faults += [Fault("HEAD .*/manifests/v1", answer(412), times=2)]
+    fake.faults += [Fault("GET .*/manifests/v1", refusal(412, "PROJECTPOLICYVIOLATION", "not signed"))]
+
+    with pytest.raises(RegistryError, match="not signed") as caught:
+        await repository.head("v1")
+    assert ("PROJECTPOLICYVIOLATION",) == caught.value.codes
+    assert _IMAGE.digest == await repository.head("v1")
+
+
 @pytest.mark.parametrize("stated", ["sha256:1", "nonsense", "md5:" + "0" * 32])
 async def test_a_digest_that_is_none(fake: FakeRegistry, repository: RegistryRepository, stated: str) -> None:
     """The registry's fault, not the operator's."""
