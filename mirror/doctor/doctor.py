@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from mirror.linkerd.parts import Image
 
 DEADLINE_S = 10.0
-PATIENCE_S = 60.0
+PATIENCE_S = 30.0
 """For what is many requests, or large: a chart index, charts, what a provider asks."""
 LINKERD = Repository("cr.l5d.io", "linkerd/controller")
 """The source that is looked at where no chart says which there are."""

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from mirror import record as records
 from mirror.doctor import diagnosis
-from mirror.errors import MirrorError, Unreachable
+from mirror.errors import MirrorError, NotFound, Unreachable
 from mirror.findings import Finding
 from mirror.http.answer import Answer
 from mirror.http.proxies import is_local
@@ -104,6 +104,8 @@ class RegistryExam:
             reading = group.create_task(self.questions.recorded(record, who=host.who))
             looking = group.create_task(self._first_known(paths))
         recorded, there = reading.result(), looking.result()
+        if there is None and self.registry.dialect.forgets_uploads:
+            there = record
         if there is not None:
             written = await self._written(there, who=host.who)
         else:
@@ -230,7 +232,10 @@ class RegistryExam:
         name, may = repository.name, f"push to {repository.name}"
 
         async def pushed() -> Finding:
-            await repository.try_upload()
+            try:
+                await repository.try_upload()
+            except NotFound:  # it was gone again, or what it is to be in is not there
+                return diagnosis.push_is_unknown(self._subject)
             return Finding(self._subject, "push", "ok", f"an upload to {name} was begun, and given up")
 
         async with asyncio.TaskGroup() as group:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import uuid
 from typing import Any
 
 import pytest
 
 from tests.cli.conftest import Desk
 from tests.servers.fake import ALWAYS, FakeRegistry, Fault, answer, refusal
+from tests.servers.harbor import ADMIN, ADMIN_PASSWORD, Harbor
 from tests.servers.upstream import NEXT
 
 ECR = "123456789012.dkr.ecr.eu-west-1.amazonaws.com"
@@ -143,3 +145,25 @@ class TestIam:
 
         uses = "pull, verify, sync, sync-create, doctor-fix"
         assert [f"--iam everything: there is no such use, there is {uses}"] == said.sentences
+
+
+class TestFix:
+    def test_what_can_be_put_right(self, desk: Desk, harbor_server: Harbor) -> None:
+        """It is told before what is found then; nothing is changed without being asked."""
+        name = f"p{uuid.uuid4().hex}"
+        destination = {"kind": "harbor", "registry": harbor_server.host, "prefix": name, "create_project": True}
+        credential = {"username": ADMIN, "password_file": str(desk.directory / "password")}
+        (desk.directory / "password").write_text(ADMIN_PASSWORD)
+        registries = {harbor_server.host: {"endpoint": harbor_server.url} | credential}
+        desk.configure(destinations={"production": destination}, registries=registries)
+        found = desk.run("doctor")
+        assert name not in harbor_server.projects
+        fixed = desk.run("doctor", "--fix")
+        again = desk.run("doctor", "--fix", "-o", "json").document
+
+        assert f"Harbor has no project {name}, which create_project = true makes" in found.out
+        assert "Put right" == fixed.out.splitlines()[0]
+        assert f"the project {name} was made" in fixed.out.splitlines()[2]
+        assert (0, 0) == (found.code, fixed.code)
+        assert name in harbor_server.projects
+        assert [] == again["repaired"]

@@ -44,6 +44,7 @@ class HarborDialect(Dialect):
     """Says of each refusal which setting of Harbor it is about."""
 
     asks_before_put: ClassVar[bool] = True  # a tag that a rule holds is refused even to the same manifest
+    forgets_uploads: ClassVar[bool] = True  # a manifest makes the repository (src/server/registry/manifest.go)
 
     def meant(self, answer: Answer, *, sent: str) -> Answer:
         """See Dialect; a project that is missing is a 404. In an answer to HEAD there are no words for it."""
