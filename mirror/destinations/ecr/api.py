@@ -114,9 +114,7 @@ class EcrApi:
             | ({"kmsKey": wanted.kms_key} if wanted.kms_key else {}),
             **_mutability(wanted),
         }
-        if (
-            wanted.scan_on_push
-        ):  # on its way out, in favour of the registry's own configuration: only if it is asked for
+        if wanted.scan_on_push:  # on its way out, in favour of the registry's own configuration
             settings["imageScanningConfiguration"] = {"scanOnPush": True}
         if wanted.tags:  # they need ecr:TagResource beside (estahn/k8s-image-swapper#416)
             settings["tags"] = _tags(wanted.tags)
