@@ -3,7 +3,7 @@
     HttpBody     a GET that is sent at the first read, from an offset on
     HttpUpload   a PUT that is sent at the first write, answered at finish
 
-Neither is ever sent twice from here: how a blob that broke off goes on is decided by who copies it (oci/copy.py).
+Neither is ever sent twice from here: how a blob that broke off goes on is decided by who copies it (oci/transfer.py).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from mirror.http.answer import (
     origin,
     refused_by_proxy,
 )
-from mirror.http.connections import Connections, Exchange
+from mirror.http.connections import Connection, Connections, Exchange
 
 _REFUSAL_MAX = 64 * 1024  # bytes read of an error's body
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(?:\d+|\*)")
@@ -153,33 +153,38 @@ class HttpUpload(Exchange):
         self._blocking(self._finish, url=lambda: self._url)
 
     def _write(self, data: memoryview) -> None:
+        connection = self._begun()
         try:
-            self._begun()
-            assert self._connection is not None  # noqa: S101 - it has just begun
-            self._connection.http.send(data)
+            if early := connection.early_answer():
+                raise self._refused(early)
+            connection.http.send(data)
         except (OSError, http.client.HTTPException) as exc:
-            if early := self._early_answer(exc):
-                raise early from exc
+            if refused := self._refused_before(exc):
+                raise refused from exc
             raise
 
     def _finish(self) -> None:
-        self._begun()
-        assert self._connection is not None  # noqa: S101 - it has just begun
-        response = self._connection.http.getresponse()
+        response = self._begun().http.getresponse()
         answer = _answer(response, self._url)
         self._keep(response)
         if answer.status not in (201, 204):
             raise _refused(self._refusal, answer)
 
-    def _begun(self) -> None:
+    def _begun(self) -> Connection:
         if self._is_aborted or self._connection is None:
             self._send("PUT", self._url, self._headers, has_body=True)
+        assert self._connection is not None  # noqa: S101 - it has just begun
+        return self._connection
 
-    def _early_answer(self, exc: Exception) -> MirrorError | None:
-        """The refusal of a registry that answered, and hung up, before all was sent."""
+    def _refused(self, response: http.client.HTTPResponse) -> MirrorError:
+        with response:
+            return _refused(self._refusal, _answer(response, self._url))
+
+    def _refused_before(self, exc: Exception) -> MirrorError | None:
+        """The refusal of a registry that answered, and hung up, before all was sent, which *exc* says."""
         if self._connection is None or self._is_aborted or isinstance(exc, TimeoutError):
             return None
         try:
-            return _refused(self._refusal, _answer(self._connection.http.getresponse(), self._url))
+            return self._refused(self._connection.http.getresponse())
         except (OSError, http.client.HTTPException):
             return None
