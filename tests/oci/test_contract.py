@@ -14,6 +14,7 @@ import pytest
 
 from mirror.errors import ContentError, MirrorError, NotFound, RegistryError
 from mirror.oci.content import Descriptor, Digest
+from mirror.oci.dialect import Dialect
 from mirror.oci.layout import Layout
 from mirror.oci.manifest import DOCKER_LIST, DOCKER_MANIFEST
 from mirror.oci.storage import Destination
@@ -66,7 +67,13 @@ _FAKES = {
     "fake-basic": Manners(auth="basic", username="pusher", password="push-password"),
     "fake-bearer": Manners(auth="bearer", username="pusher", password="push-password"),
 }
-_PLACES = ("layout", *_FAKES, "distribution", "htpasswd", "token", "tls", "olareg")
+_PLACES = ("layout", *_FAKES, "distribution", "htpasswd", "token", "tls", "in chunks", "olareg")
+
+
+class Small(Dialect):
+    """A blob goes in chunks as soon as it is no small one."""
+
+    chunk_sizes = (30_000,)
 
 
 @pytest.fixture(params=_PLACES)
@@ -94,13 +101,23 @@ async def place(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
             case "token":
                 tokens, url = request.getfixturevalue("tokens"), request.getfixturevalue("token_distribution").url
                 server, traits = Server(url, tokens.username, tokens.password), distribution_traits
+            case "in chunks":
+                server, traits = Server(request.getfixturevalue("open_distribution").url), distribution_traits
             case _:
                 authority = request.getfixturevalue("certificates").authority
                 server = Server(request.getfixturevalue("tls_distribution").url, ca_file=str(authority))
                 traits = distribution_traits
         registry = await stack.enter_async_context(
-            open_registry(server.url, username=server.username, password=server.password, ca_file=server.ca_file)
+            open_registry(
+                server.url,
+                username=server.username,
+                password=server.password,
+                dialect=Small(),
+                ca_file=server.ca_file,
+            )
         )
+        if request.param == "in chunks":
+            assert registry.chunk_size.refused(_MEGABYTE)
         yield Place(registry.repository, **traits)
 
 
