@@ -12,6 +12,7 @@
         ├── RegistryError                 an answer from a registry that is not the one asked for
         │   ├── NotFound                  404
         │   ├── AccessDenied              401 and 403
+        │   │   └── NoCredential          there is none to be refused
         │   ├── ImmutableTag              a tag that is there and may not be written again
         │   └── ManifestRefused           a manifest that the registry does not take, whatever is tried
         ├── ContentError                  bytes that are not what was promised; never retried
@@ -118,6 +119,10 @@ class NotFound(RegistryError):
 
 class AccessDenied(RegistryError):
     """The registry refused our credential, or wants one that we do not have."""
+
+
+class NoCredential(AccessDenied):
+    """A credential is needed, and none was found anywhere that was looked."""
 
 
 class ImmutableTag(RegistryError):

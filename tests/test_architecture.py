@@ -38,7 +38,11 @@ RULES: dict[str, tuple[str, ...]] = {
     "report": ("errors", *OCI_TYPES, "plan"),
     "findings": (),
     "destinations": ("errors", "http", "oci", "plan", "findings", "tasks"),
+    "destinations.ecr.access": (),
     "destinations.ecr.host": (),
+    "destinations.ecr.iam": ("destinations.ecr.host",),
+    "destinations.ecr.refusals": ("errors",),
+    "destinations.ecr.repositories": ("plan",),
     "record": ("errors", "oci", "linkerd", "plan"),
     "inventory": ENGINE,
     "values": (*ENGINE, "inventory"),
@@ -54,6 +58,8 @@ RULES: dict[str, tuple[str, ...]] = {
 
 # Who may import a package that is not the standard library's.
 OWNERS = {
+    "boto3": "destinations.ecr.aws",
+    "botocore": "destinations.ecr.aws",  # it comes with boto3, and has its exceptions
     "certifi": "http",
     "click": "cli",
     "httpx": "http",
@@ -64,11 +70,20 @@ OWNERS = {
     "structlog": "",  # everywhere but where it is pure: a logger is asked for where it is used; logs.py sets it up
     "yaml": "linkerd",
 }
-DISTRIBUTIONS = {"yaml": "pyyaml", "pydantic_core": "pydantic", "pydantic_settings": "pydantic-settings"}
+DISTRIBUTIONS = {
+    "botocore": "boto3",
+    "pydantic_core": "pydantic",
+    "pydantic_settings": "pydantic-settings",
+    "yaml": "pyyaml",
+}
 
 PURE = frozenset(
     {
+        "destinations.ecr.access",
         "destinations.ecr.host",
+        "destinations.ecr.iam",
+        "destinations.ecr.refusals",
+        "destinations.ecr.repositories",
         "durations",
         "errors",
         "findings",

@@ -73,6 +73,16 @@ def tls_context(ca_file: str) -> ssl.SSLContext:
     return context
 
 
+def authorities_file() -> str:
+    """The usual authorities in one file, for whoever takes nothing else: SSL_CERT_FILE's, the system's, or certifi's.
+
+    Debian and Alpine, whose OpenSSL knows a directory alone, keep the file in it.
+    """
+    known = ssl.get_default_verify_paths()
+    beside = Path(known.capath or "/") / "ca-certificates.crt"
+    return known.cafile or (str(beside) if beside.is_file() else certifi.where())
+
+
 def _has_authorities(directory: str | None) -> bool:
     """Whether OpenSSL finds certificates in *directory* when it needs them: by the hash of a name (x509(1), -hash)."""
     return bool(directory) and next(Path(str(directory)).glob("[0-9a-f]*.0"), None) is not None

@@ -213,9 +213,10 @@ class Authenticator:
     host: str
     transport: Transport
     credentials: Credentials | None = None
+    challenge: Challenge | None = None
+    """What the registry asks for, where that is known before it was asked; else None until an answer says it."""
     _credential: Credential | None = field(default=None, init=False)
     _has_looked: bool = field(default=False, init=False)
-    _challenge: Challenge | None = field(default=None, init=False)
     _anonymous: set[str] = field(default_factory=set, init=False)
     """The scopes that are read without the credential."""
     _tokens: dict[str, _Token] = field(default_factory=dict, init=False)
@@ -223,9 +224,9 @@ class Authenticator:
 
     async def authorization(self, scope: str) -> str:
         """The Authorization header for *scope*, from what is known so far; empty where none is needed yet."""
-        if self._challenge is None:
+        if self.challenge is None:
             return ""
-        if self._challenge.scheme == "basic":
+        if self.challenge.scheme == "basic":
             credential = await self._look_up(scope)
             return credential.basic if credential else ""
         return f"Bearer {await self._token(scope)}"
@@ -275,10 +276,10 @@ class Authenticator:
         bearer, basic = by_scheme.get("bearer"), by_scheme.get("basic")
         if bearer and (realm := bearer.parameters.get("realm")):
             checked = self._checked_realm(answer.url, realm, where)
-            self._challenge = Challenge("bearer", {**bearer.parameters, "realm": checked})
+            self.challenge = Challenge("bearer", {**bearer.parameters, "realm": checked})
             return True
         if basic and credential and credential.username:
-            self._challenge = basic
+            self.challenge = basic
             return True
         return False
 
@@ -336,8 +337,8 @@ class Authenticator:
         return self._locks.setdefault(scope, asyncio.Lock())
 
     async def _fetch(self, scope: str) -> _Token:
-        assert self._challenge is not None  # noqa: S101 - authorization() has looked
-        realm, service = self._challenge.parameters["realm"], self._challenge.parameters.get("service", "")
+        assert self.challenge is not None  # noqa: S101 - authorization() has looked
+        realm, service = self.challenge.parameters["realm"], self.challenge.parameters.get("service", "")
         credential = await self._look_up(scope)
         answer = await self._ask(realm, service, scope, credential)
         if answer.status in (400, 401, 403) and credential is not None:
