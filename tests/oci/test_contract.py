@@ -49,6 +49,12 @@ class Place:
     mounts: bool = True
 
 
+class Small(Dialect):
+    """A blob goes in chunks as soon as it is no small one."""
+
+    chunk_sizes = (30_000,)
+
+
 @dataclass(frozen=True, slots=True)
 class Server:
     """How a registry of the tests is reached."""
@@ -59,7 +65,7 @@ class Server:
     ca_file: str = ""
     host: str = ""
     credentials: Credentials | None = None
-    dialect: Dialect = field(default_factory=Dialect)
+    dialect: Dialect = field(default_factory=Small)
 
 
 _FAKES = {
@@ -72,7 +78,7 @@ _FAKES = {
     "fake-basic": Manners(auth="basic", username="pusher", password="push-password"),
     "fake-bearer": Manners(auth="bearer", username="pusher", password="push-password"),
 }
-_PLACES = ("layout", *_FAKES, "distribution", "htpasswd", "token", "tls", "olareg", "ecr")
+_PLACES = ("layout", *_FAKES, "distribution", "htpasswd", "token", "tls", "in chunks", "olareg", "ecr")
 
 
 @pytest.fixture(params=_PLACES)
@@ -106,6 +112,8 @@ async def place(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
             case "token":
                 tokens, url = request.getfixturevalue("tokens"), request.getfixturevalue("token_distribution").url
                 server, traits = Server(url, tokens.username, tokens.password), distribution_traits
+            case "in chunks":
+                server, traits = Server(request.getfixturevalue("open_distribution").url), distribution_traits
             case _:
                 authority = request.getfixturevalue("certificates").authority
                 server = Server(request.getfixturevalue("tls_distribution").url, ca_file=str(authority))
@@ -121,6 +129,8 @@ async def place(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
                 ca_file=server.ca_file,
             )
         )
+        if request.param == "in chunks":
+            assert registry.chunk_size.refused(_MEGABYTE)
         yield Place(registry.repository, **traits)
 
 
