@@ -100,7 +100,7 @@ def permission(words: str, action: str) -> str:
     if found["denying"]:
         return f"an explicit deny in a {found['denying']} goes before whatever allows {denied} to {principal}"
     if lacking == "resource-based policy":
-        return f"the policy of {resource} itself must allow {denied} to {principal}, which is of another account"
+        return f"the policy of {resource} itself (policy_file) must allow {denied} to {principal}, of another account"
     if lacking != "identity-based policy":
         return f"a {lacking} stands in the way of {principal}, which must allow {denied} too"
     remedy = f"give {principal} the statement {statement}"
@@ -108,7 +108,7 @@ def permission(words: str, action: str) -> str:
         return f"{remedy}, and have the trust policy of {resource} name it, with the external id if it asks for one"
     if denied == "ecr:TagResource":  # estahn/k8s-image-swapper#416
         return f"{remedy}: making a repository with tags needs it beside ecr:CreateRepository; or configure no tags"
-    return remedy
+    return f"{remedy} (mirror doctor --iam prints all that a use needs)"
 
 
 def _signature_remedy(words: str) -> str:

@@ -79,7 +79,8 @@ class TestPermission:
         told = permission(denied("ecr:PutImage", why=" because no identity-based policy allows it"), "ecr:PutImage")
 
         assert told == (
-            f'give {ME} the statement {{"Effect": "Allow", "Action": "ecr:PutImage", "Resource": "{THERE}"}}'
+            f'give {ME} the statement {{"Effect": "Allow", "Action": "ecr:PutImage", "Resource": "{THERE}"}} '
+            "(mirror doctor --iam prints all that a use needs)"
         )
 
     def test_for_everything(self) -> None:
@@ -93,7 +94,10 @@ class TestPermission:
             (" with an explicit deny in a service control policy", "an explicit deny in a service control policy goes"),
             (" because no permissions boundary allows the x action", "a permissions boundary stands in the way"),
             (" because no session policy allows the x action", "a session policy stands in the way"),
-            (" because no resource-based policy allows the x action", f"the policy of {THERE} itself must allow"),
+            (
+                " because no resource-based policy allows the x action",
+                f"the policy of {THERE} itself (policy_file) must allow",
+            ),
         ],
     )
     def test_what_a_statement_would_not_help(self, why: str, told: str) -> None:
