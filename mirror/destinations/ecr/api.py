@@ -103,7 +103,11 @@ class EcrApi:
             answer = await self._about(path, "DescribeRepositories", repositoryNames=[path])
         except NotFound:
             return None
-        found = next(iter(answer.get("repositories") or ()), None)
+        if "repositories" not in answer:  # botocore makes an empty answer of what is not JSON
+            raise RegistryError(
+                f"{self.host}/{path}: ecr:DescribeRepositories was not answered by ECR: check its endpoint"
+            )
+        found = next(iter(answer["repositories"] or ()), None)
         return _seen(path, found) if found else None
 
     async def create(self, path: str, wanted: Wanted) -> bool:
