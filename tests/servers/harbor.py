@@ -163,6 +163,8 @@ class Harbor:
     unhealthy: tuple[str, ...] = ()
     lost_answers: list[str] = field(default_factory=list)
     """Regular expressions for `METHOD /path`, each used once: the request is processed, and the connection reset."""
+    before: Callable[[Seen], None] = lambda _seen: None
+    """Called with each request before it is answered: what happens meanwhile."""
     projects: dict[str, Project] = field(default_factory=dict)
     robots: list[Robot] = field(default_factory=list)
     retentions: dict[int, dict[str, Any]] = field(default_factory=dict)
@@ -277,6 +279,7 @@ class _HarborHandler(Gateway):
     def respond(self) -> None:
         harbor = self.harbor
         harbor.requests.append(self.seen())
+        harbor.before(self.seen())
         if len(self.path) > _URI_MAX:
             self.send(_nginx(414, "Request-URI Too Large"))
             return
