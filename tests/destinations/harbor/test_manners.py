@@ -15,7 +15,8 @@ from tests.runs import only, outcomes, plan, reasons, sync
 from tests.servers.certificates import Certificates
 from tests.servers.client import open_registry
 from tests.servers.distribution import Distribution
-from tests.servers.harbor import ADMIN, ADMIN_PASSWORD, harbor, immutable
+from tests.servers.harbor import harbor
+from tests.servers.harbor_state import ADMIN, ADMIN_PASSWORD, immutable
 from tests.servers.loopback import Seen
 from tests.servers.upstream import RELEASE, Upstream, references
 

@@ -24,7 +24,7 @@ from mirror.destinations.harbor.project import (
     parse_robot,
     parse_rules,
 )
-from tests.servers.harbor import immutable, retaining, selector
+from tests.servers.harbor_state import immutable, retaining, selector
 
 _KEYS = (
     *("project_id", "name", "registry_id", "metadata", "public", "retention_id", "severity", "prevent_vul", "quota"),

@@ -20,7 +20,8 @@ from mirror.settings import Settings
 from tests.destinations.harbor.conftest import Site
 from tests.servers.certificates import Certificates
 from tests.servers.distribution import Distribution
-from tests.servers.harbor import ADMIN, ADMIN_PASSWORD, PUSHES, READS, harbor, immutable, retaining, selector
+from tests.servers.harbor import harbor
+from tests.servers.harbor_state import ADMIN, ADMIN_PASSWORD, PUSHES, READS, immutable, retaining, selector
 from tests.servers.loopback import Handler, Response, serving
 
 DAY_S = 24 * 3600
