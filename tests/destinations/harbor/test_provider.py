@@ -262,10 +262,15 @@ class TestExamine:
         assert f"robot${reader.robot.name} does not expire" == (await found(reader))["expiry"].told
         assert 150 == len(others)
 
-    @pytest.mark.parametrize(("makes_it", "state"), [(False, "failed"), (True, "warning")])
-    async def test_a_project_that_is_missing(self, site: Site, makes_it: bool, state: str) -> None:
+    @pytest.mark.parametrize(
+        ("called", "makes_it", "state"),
+        [("{}+other", False, "failed"), ("other", True, "warning"), ("{}+other", True, "failed")],
+        ids=["nobody makes", "a sync makes", "a robot of a project cannot make"],
+    )
+    async def test_a_project_that_is_missing(self, site: Site, called: str, makes_it: bool, state: str) -> None:
         """Failed, unless a sync makes it."""
         del site.harbor.projects[site.name]
+        site.robot = site.harbor.add_robot(called.format(site.name))
         findings = await found(site, create_project=makes_it)
 
         assert {"harbor": "ok", "credential": "ok", "project": state} == states(findings)
