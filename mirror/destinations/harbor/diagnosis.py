@@ -176,7 +176,8 @@ class Diagnosis:
         if project and project.prevents_vulnerable:
             advice = words.needs_scans(self.project)
             told = f"{advice.told}, and what was not scanned; from {project.prevents_vulnerable} on"
-            found.append(self._finding("vulnerable images", "warning", told, advice.remedy))
+            state: State = "warning" if project.scans_on_push else "failed"  # who scans nothing lets nothing be read
+            found.append(self._finding("vulnerable images", state, told, advice.remedy))
         return found
 
     def _of_immutable(self, rules: Sequence[Rule], below: Sequence[str]) -> list[Finding]:

@@ -281,7 +281,7 @@ class TestExamine:
         reader.project.registry_id = 3
         reader.project.storage_limit = 1000
         reader.project.blobs["sha256:x"] = 1000
-        reader.project.metadata |= {"enable_content_trust": "true", "prevent_vul": "true"}
+        reader.project.metadata |= {"enable_content_trust": "true", "prevent_vul": "true", "auto_scan": "true"}
         findings = await found(reader)
 
         assert {
@@ -289,6 +289,13 @@ class TestExamine:
         } == {check: state for check, state in states(findings).items() if state != "ok"}  # fmt: skip
         assert "it is full: 1000 B of 1000 B are used (100%)" == findings["quota"].told
         assert "(Notation)" in findings["signed images only"].told
+
+    @pytest.mark.parametrize(("auto_scan", "state"), [("true", "warning"), ("false", "failed")])
+    async def test_vulnerable_images(self, reader: Site, auto_scan: str, state: str) -> None:
+        """Can be read back once they were scanned, if anybody does."""
+        reader.project.metadata |= {"prevent_vul": "true", "auto_scan": auto_scan}
+
+        assert state == (await found(reader))["vulnerable images"].state
 
     async def test_a_quota_that_is_nearly_full(self, reader: Site) -> None:
         """From nine tenths on."""
