@@ -18,11 +18,21 @@ from urllib.parse import urlsplit
 
 import structlog
 
+from mirror.destinations.ecr.access import Access
+from mirror.destinations.ecr.api import EcrApi
+from mirror.destinations.ecr.credentials import CHALLENGE, EcrCredentials
 from mirror.destinations.ecr.dialect import EcrDialect
-from mirror.destinations.ecr.host import PUT_IMAGE_PER_SECOND, is_ecr
+from mirror.destinations.ecr.host import PUT_IMAGE_PER_SECOND, EcrHost, is_ecr
+from mirror.destinations.ecr.provider import EcrProvider
+from mirror.destinations.ecr.registry import EcrRepository
+from mirror.destinations.ecr.repositories import Wanted as WantedRepository
+from mirror.destinations.ecr.repositories import canonical
+from mirror.destinations.harbor.api import HarborApi
 from mirror.destinations.harbor.dialect import HarborDialect
+from mirror.destinations.harbor.provider import HarborProvider, NewProject
 from mirror.destinations.mirror import Mirror
-from mirror.errors import RegistryError, UsageError
+from mirror.destinations.provider import Plain, Provider
+from mirror.errors import RegistryError, SettingsError, UsageError
 from mirror.http.connections import Connections
 from mirror.http.gate import Gate
 from mirror.http.proxies import Proxies, is_local
@@ -32,7 +42,7 @@ from mirror.linkerd.catalogue import ChartCatalogue
 from mirror.linkerd.helm import find_helm
 from mirror.linkerd.parts import Fetched
 from mirror.linkerd.release import Selector, parse_selector
-from mirror.oci.auth import Authenticator, Credential, DockerConfiguration
+from mirror.oci.auth import Authenticator, Credential, Credentials, DockerConfiguration
 from mirror.oci.content import Digest
 from mirror.oci.dialect import Dialect
 from mirror.oci.layout import Layout
@@ -46,6 +56,7 @@ from mirror.trust.judge import Trust
 from mirror.trust.root import PUBLIC, PublicRoot, RootFile
 
 if TYPE_CHECKING:
+    from mirror.doctor.doctor import Doctor
     from mirror.linkerd.chart import ChartRepository
     from mirror.linkerd.versions import VersionsFile
 
@@ -58,18 +69,18 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class ConfiguredCredentials:
-    """The configuration's credentials, else Docker's."""
+    """The configuration's credentials, else those *beside*: AWS's for ECR, Docker's."""
 
     settings: Settings
-    docker: DockerConfiguration
+    beside: Credentials
 
     def credential(self, host: str) -> Credential | None:
         """See mirror.oci.auth.Credentials."""
         configured = self.settings.registry(host).credential()
         if configured is not None:
             username, password = configured
-            return Credential(username, password.get_secret_value())
-        return self.docker.credential(host)
+            return Credential(username, password.get_secret_value(), origin="the configuration")
+        return self.beside.credential(host)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +112,7 @@ class App:
     proxies: Proxies = field(default_factory=Proxies.from_environment)
     _registries: dict[str, Registry] = field(default_factory=dict, init=False)
     _transports: list[Transport] = field(default_factory=list, init=False)
+    _ecr: dict[str, EcrApi] = field(default_factory=dict, init=False)
 
     async def __aenter__(self) -> Self:
         return self
@@ -112,6 +124,8 @@ class App:
             await registry.aclose()
         for transport in self._transports:
             await transport.aclose()
+        for api in self._ecr.values():
+            await api.aclose()
 
     def registry(self, host: str) -> Registry:
         """The registry that references call *host*, after aliases."""
@@ -123,17 +137,31 @@ class App:
             ca_file = str(configured.ca_file or "")
             connections = Connections(ca_file, self.proxies)
             transport = Transport(connections, Gate(configured.max_connections, configured.requests_per_second))
-            credentials = ConfiguredCredentials(self.settings, DockerConfiguration.default(self.environ))
+            docker = DockerConfiguration.default(self.environ)
+            beside = EcrCredentials(self._ecr_api(host), docker) if is_ecr(host) else docker
+            credentials = ConfiguredCredentials(self.settings, beside)
             self._registries[host] = Registry(
                 host,
                 endpoint,
                 transport,
                 connections,
-                Authenticator(host, transport, credentials),
+                Authenticator(host, transport, credentials, CHALLENGE if is_ecr(host) else None),
                 self._dialect(host),
                 Gate(per_second=PUT_IMAGE_PER_SECOND if is_ecr(host) else 0),
             )
         return self._registries[host]
+
+    def _ecr_api(self, host: str) -> EcrApi:
+        """ECR's API for the registry *host*, one for all that is there."""
+        parsed = EcrHost.parse(host)
+        assert parsed is not None, host  # noqa: S101 - whoever asks has looked
+        if host not in self._ecr:
+            there = (d for d in self.settings.destinations.values() if isinstance(d, EcrDestination))
+            # those on one host have one way to AWS (mirror.settings.models)
+            access = next((Access(d.profile, d.role_arn, d.external_id) for d in there if d.registry == host), Access())
+            ca_file = str(self.settings.registry(host).ca_file or "")
+            self._ecr[host] = EcrApi(parsed, access, ca_file, self.proxies)
+        return self._ecr[host]
 
     def source(self, repository: Repository) -> RegistryRepository:
         """*repository* where it really is; a host that only a chart names is refused."""
@@ -210,9 +238,7 @@ class App:
             case LayoutDestination(directory=directory, paths=paths, pull_registry=pull):
                 return replace(self._layout(directory), name=name, paths=paths, pull_registry=pull)
             case (RegistryDestination() | EcrDestination() | HarborDestination()) as configured:
-                mirror = self._registry_mirror(configured)
-                pull = configured.pull_registry or mirror.pull_registry
-                return replace(mirror, name=name, paths=configured.paths, pull_registry=pull)
+                return self._registry_mirror(configured, name)
 
     def _given(self, to: str) -> Mirror:
         if to.startswith("oci:"):
@@ -246,16 +272,54 @@ class App:
         def open_name(path: str) -> Destination:
             return layout.repository(path)
 
-        return Mirror(_folder(place), place, ":", "", "flat", "", open_name)
+        return Mirror(_folder(place), place, ":", "", "flat", "", open_name, stores_once=True)
 
-    def _registry_mirror(self, destination: RegistryLike) -> Mirror:
+    def _registry_mirror(self, destination: RegistryLike, name: str = "") -> Mirror:
+        """*destination*, called *name*, or for its place where it has none."""
         host, prefix = destination.registry, destination.prefix
+        place = f"{host}/{prefix}" if prefix else host
+        name = name or _folder(place)
 
         def open_path(path: str) -> Destination:
+            if isinstance(destination, EcrDestination):
+                return EcrRepository(self.registry(host), path, self._ecr_api(host))
             return self.registry(host).repository(path)
 
-        place = f"{host}/{prefix}" if prefix else host
-        return Mirror(_folder(place), place, "/", prefix, "flat", place, open_path)
+        pull = destination.pull_registry or place
+        provider = self._provider(destination, name)
+        return Mirror(name, place, "/", prefix, destination.paths, pull, open_path, provider)
+
+    def _provider(self, destination: RegistryLike, name: str) -> Provider:
+        """What *destination*, called *name*, needs beside the distribution API."""
+        match destination:
+            case EcrDestination():
+                return self._ecr_provider(destination, name)
+            case HarborDestination(registry=host, prefix=prefix, create_project=is_to_be_made, project=project):
+                if not prefix:
+                    raise UsageError(f"{host} is a Harbor, where a repository is in a project: give {host}/PROJECT")
+                new = NewProject(project.public, project.storage_quota, project.auto_scan) if is_to_be_made else None
+                return HarborProvider(name, HarborApi(self.registry(host)), prefix, new)
+            case _:
+                return Plain()
+
+    def _ecr_provider(self, destination: EcrDestination, name: str) -> Provider:
+        wanted = destination.repository
+        return EcrProvider(
+            name,
+            self._ecr_api(destination.registry),
+            WantedRepository(
+                mutability=wanted.tag_mutability,
+                exclusions=wanted.exclusions if "EXCLUSION" in wanted.tag_mutability else (),
+                encryption=wanted.encryption,
+                kms_key=wanted.kms_key,
+                scan_on_push=wanted.scan_on_push,
+                lifecycle_policy=_policy(wanted.lifecycle_policy_file, f"{name}.repository.lifecycle_policy_file"),
+                policy=_policy(wanted.policy_file, f"{name}.repository.policy_file"),
+                tags=wanted.tags,
+            ),
+            destination.repository_creation,
+            destination.pull_registry,
+        )
 
     def _dialect(self, host: str) -> Dialect:
         """How *host* departs from the specification."""
@@ -310,6 +374,14 @@ class App:
         """Who sees what is where, for one run."""
         return Surveyor(self.catalogue(), self.source, self.mirrors(to), self.wanted(accept), self.signatures(accept))
 
+    def doctor(self, configuration: Path | None, warnings: Sequence[str], to: str = "") -> Doctor:
+        """Who looks at all of it; *configuration* is the file that was read, *warnings* what was wrong beside it."""
+        from mirror.doctor.doctor import Doctor  # late: only its command needs it
+
+        return Doctor(
+            self.catalogue(), self.source, self.mirrors(to), self.wanted(), find_helm(), configuration, warnings
+        )
+
     def syncer(self, progress: Progress, to: str = "", accept: Mapping[Reference, Digest] | None = None) -> Syncer:
         """One run of a sync."""
         return Syncer(self.surveyor(to, accept), find_helm(), progress)
@@ -329,6 +401,20 @@ def parse_accepted(texts: Sequence[str]) -> dict[Reference, Digest]:
             raise UsageError(f"--accept {text}: {reference} already names a digest, so that nothing could move it")
         accepted[parsed] = Digest.parse(digest)
     return accepted
+
+
+def _policy(path: Path | None, key: str) -> str:
+    """The policy in the file *path*, which destinations.*key* names; empty for none."""
+    if path is None:
+        return ""
+    try:
+        text = path.read_text()
+        canonical(text)
+    except OSError as exc:
+        raise SettingsError(f"destinations.{key}: {path} cannot be read: {exc.strerror}") from exc
+    except ValueError as exc:
+        raise SettingsError(f"destinations.{key}: {path} holds no policy: it must be a JSON object: {exc}") from exc
+    return text
 
 
 def _folder(place: str) -> str:

@@ -11,10 +11,13 @@
     │       └── OtherSigner               it does, and is by somebody else
     └── WorldError                  1     the world failed
         ├── Unreachable                   network, name resolution, TLS, deadline
+        │   └── Untrusted                     a certificate that nobody we trust vouches for
         ├── RegistryError                 an answer from a registry that is not the one asked for
         │   ├── NotFound                  404
         │   ├── AccessDenied              401 and 403
-        │   └── ImmutableTag              a tag that is there and may not be written again
+        │   │   └── NoCredential          there is none to be refused
+        │   ├── ImmutableTag              a tag that is there and may not be written again
+        │   └── ManifestRefused           a manifest that the registry does not take, whatever is tried
         ├── ContentError                  bytes that are not what was promised; never retried
         ├── ManifestError                 a manifest that cannot be read, or is of a kind we refuse
         ├── TrustRootError                the root of trust: unreachable, expired, not one
@@ -97,6 +100,15 @@ class Unreachable(WorldError):
         """Another try could help; not so for a certificate that is not trusted."""
 
 
+class Untrusted(Unreachable):
+    """A host's certificate is not trusted: OpenSSL's *reason* in words, and its *code* (x509_vfy.h, X509_V_ERR_*)."""
+
+    def __init__(self, message: str, *, reason: str, code: int) -> None:
+        super().__init__(message, is_temporary=False)
+        self.reason = reason
+        self.code = code
+
+
 class RegistryError(WorldError):
     """A registry answered *status* with the specification's error *codes* (distribution-spec, #error-codes).
 
@@ -135,8 +147,16 @@ class AccessDenied(RegistryError):
     """The registry refused our credential, or wants one that we do not have."""
 
 
+class NoCredential(AccessDenied):
+    """A credential is needed, and none was found anywhere that was looked."""
+
+
 class ImmutableTag(RegistryError):
     """A tag is there, and the registry lets nobody write it again, be it the same."""
+
+
+class ManifestRefused(RegistryError):
+    """The registry does not take a manifest of this form."""
 
 
 class ContentError(WorldError):

@@ -41,12 +41,18 @@ class DoctorReport:
     """All that was found."""
 
     findings: Sequence[Finding]
+    repaired: Sequence[Finding] = ()
+    """What `--fix` changed before, and what it could not."""
 
     @property
     def exit_code(self) -> int:
         """1 if something failed, else 0: a warning does not keep a sync from its work."""
-        return int(any(finding.state == "failed" for finding in self.findings))
+        return int(any(finding.state == "failed" for finding in (*self.repaired, *self.findings)))
 
     def document(self) -> dict[str, Any]:
         """`mirror doctor -o json`."""
-        return {"schema": SCHEMA, "findings": [finding.document() for finding in self.findings]}
+        return {
+            "schema": SCHEMA,
+            "findings": [finding.document() for finding in self.findings],
+            "repaired": [finding.document() for finding in self.repaired],
+        }

@@ -34,6 +34,7 @@ from mirror.oci.reference import Reference, Repository
 from mirror.oci.referrers import referrers_of
 from mirror.oci.storage import Source
 from mirror.plan import (
+    RECORD_NAME,
     Action,
     Adopt,
     Copy,
@@ -346,9 +347,12 @@ class Surveyor:
         plans = await gather(*map(self._foreseen_all, plans))
         sizes = await gather(*(self._missing_blobs(plan, image) for plan in plans for image in plan.images))
         shared = dict[tuple[str, Digest], int]()
+        stored = dict[tuple[str, str, Digest], int]()
         rows = list[PlannedImage]()
         for (plan, image), missing in zip(((p, i) for p in plans for i in p.images), sizes, strict=True):
             shared |= {(plan.mirror.name, digest): size for digest, size in missing.items()}
+            path = "" if plan.mirror.stores_once else image.target.path
+            stored |= {(plan.mirror.name, path, digest): size for digest, size in missing.items()}
             rows.append(
                 PlannedImage(
                     destination=plan.mirror.name,
@@ -359,9 +363,30 @@ class Surveyor:
                     size=sum(missing.values()),
                 )
             )
-        problems = tuple(f"{plan.release} at {plan.mirror.place}: {plan.problem}" for plan in plans if plan.problem)
-        notes = tuple(f"{plan.release} at {plan.mirror.place}: {note}" for plan in plans for note in plan.notes)
-        return PlanReport(tuple(rows), problems, sum(shared.values()), notes)
+        storage = {mirror.name: 0 for mirror in self.mirrors}
+        for (name, _, _), size in stored.items():
+            storage[name] += size
+        problems = [f"{plan.release} at {plan.mirror.place}: {plan.problem}" for plan in plans if plan.problem]
+        notes = [f"{plan.release} at {plan.mirror.place}: {note}" for plan in plans for note in plan.notes]
+        for told, problem in await gather(
+            *(self._told(mirror, plans, storage[mirror.name]) for mirror in self.mirrors)
+        ):
+            notes += told
+            problems += problem
+        return PlanReport(tuple(rows), tuple(problems), sum(shared.values()), tuple(notes), storage)
+
+    async def _told(
+        self, mirror: Mirror, plans: Sequence[ReleasePlan], size: int
+    ) -> tuple[Sequence[str], Sequence[str]]:
+        """Notes and problems of what the provider of *mirror* says, before *size* bytes more are stored there."""
+        paths = {mirror.path(image.target.path) for plan in plans if plan.mirror is mirror for image in plan.images}
+        if not paths:
+            return (), ()
+        try:
+            told = await mirror.provider.survey({*paths, mirror.path(RECORD_NAME)}, size)
+        except MirrorError as exc:
+            return (), [f"{mirror.place}: {exc}"]
+        return [f"{mirror.place}: {note}" for note in told], ()
 
     async def _foreseen_all(self, plan: ReleasePlan) -> ReleasePlan:
         return replace(plan, images=tuple(await gather(*map(self._foreseen, plan.images))))

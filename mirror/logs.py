@@ -70,6 +70,8 @@ def configure(log_format: Format, level: str) -> None:
     # pydantic_settings would tell the passwords that it merges, if PYDANTIC_SETTINGS_DEBUG asked it to
     for name in ("httpx", "httpcore", "pydantic_settings"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    # what it warns of it raises too, and its debugging tells the answers that hold tokens
+    logging.getLogger("botocore").setLevel(logging.CRITICAL)
 
 
 def redacted(_logger: object, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:

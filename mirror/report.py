@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from mirror.oci.content import Digest
@@ -79,6 +79,8 @@ class PlanReport:
     size: int
     notes: tuple[str, ...] = ()
     """What an operator should know: a chart that moved, platforms that upstream lacks."""
+    storage: Mapping[str, int] = field(default_factory=dict)
+    """By destination, the bytes that it would store more: a blob once for each repository, unless it is mounted."""
 
     @property
     def exit_code(self) -> int:
@@ -103,6 +105,7 @@ class PlanReport:
                 for image in self.images
             ],
             "bytes": self.size,
+            "storage": dict(self.storage),
             "problems": list(self.problems),
             "notes": list(self.notes),
         }

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.servers.certificates import Certificates, make_certificates
 from tests.servers.distribution import Distribution, docker_registry
 from tests.servers.fake import FakeRegistry, fake_registry
+from tests.servers.harbor import harbor
+from tests.servers.harbor_state import Harbor
 from tests.servers.olareg import olareg
 from tests.servers.proxy import Proxy, http_proxy
 from tests.servers.tokens import TokenService, token_service
+
+if TYPE_CHECKING:
+    from tests.servers.ecr import Ecr
 
 
 def pytest_configure() -> None:
@@ -71,10 +78,61 @@ def referrers_host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield host
 
 
+@pytest.fixture(scope="session")
+def shared_ecr(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ecr]:
+    """Amazon ECR, shared, as it is at its best: use a `path` of your own, and leave its settings as they are."""
+    from tests.servers.ecr import ecr_server  # late: moto takes a while to load
+
+    with ecr_server(tmp_path_factory.mktemp("ecr"), account="210987654321") as running:
+        running.templates["ROOT"] = {}
+        running.put_image_rate = 1e6
+        running.takes_artifact_types = True
+        yield running
+
+
+@pytest.fixture
+def ecr(tmp_path: Path) -> Iterator[Ecr]:
+    """Amazon ECR, empty, the test's own."""
+    from tests.servers.ecr import ecr_server  # late, likewise
+
+    with ecr_server(tmp_path / "ecr") as running:
+        yield running
+
+
+@pytest.fixture
+def no_aws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Nothing of AWS's is there: no variable, no file, no instance to ask; the directory that files may be put in."""
+    beside = ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR", "BOTO_CONFIG")
+    for name in [name for name in os.environ if name.startswith("AWS_") or name.lower().endswith("_proxy")]:
+        monkeypatch.delenv(name)
+    for name in beside:
+        monkeypatch.delenv(name, raising=False)
+    home = tmp_path / "aws"
+    home.mkdir()
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(home / "config"))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(home / "credentials"))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    return home
+
+
+@pytest.fixture
+def keys(no_aws: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There are access keys in the environment."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "of-the-test")
+
+
 @pytest.fixture
 def fake() -> Iterator[FakeRegistry]:
     """A registry in this process, the test's own."""
     with fake_registry() as running:
+        yield running
+
+
+@pytest.fixture
+def harbor_server(open_distribution: Distribution) -> Iterator[Harbor]:
+    """A Harbor, the test's own, before `open_distribution`: use projects that no other test uses."""
+    with harbor(open_distribution.host) as running:
         yield running
 
 

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
 from mirror.app import App, parse_accepted
 from mirror.cli.progress import QuietProgress
+from mirror.destinations.provider import Provider
+from mirror.findings import DoctorReport
 from mirror.http.proxies import Proxies
 from mirror.report import PlanReport, ReleaseReport, SyncReport, VerifyReport
 from mirror.settings import Settings
@@ -39,6 +43,19 @@ async def plan(settings: Settings, *releases: str, to: str = "", refresh: bool =
     async with App(settings, {}, Proxies()) as app:
         surveyor = app.surveyor(to)
         return await surveyor.estimate(await surveyor.plan(app.selectors(releases), refresh=refresh))
+
+
+async def examine(
+    settings: Settings, *releases: str, to: str = "", fix: bool = False, provider: Provider | None = None, **parts: Any
+) -> DoctorReport:
+    """What `mirror doctor` reports; *provider* and *parts* are in the place of the doctor's own."""
+    async with App(settings, {}, Proxies()) as app:
+        doctor = replace(app.doctor(None, (), to), **{"helm": None} | parts)
+        if provider:
+            doctor = replace(doctor, mirrors=[replace(each, provider=provider) for each in doctor.mirrors])
+        known = await doctor.look(app.selectors(releases))
+        repaired = await doctor.repair(known) if fix else ()
+        return replace(await doctor.examine(known), repaired=repaired)
 
 
 async def verify(settings: Settings, *releases: str, to: str = "", deep: bool = False) -> VerifyReport:

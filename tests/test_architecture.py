@@ -38,6 +38,7 @@ RULES: dict[str, tuple[str, ...]] = {
     "report": ("errors", *OCI_TYPES, "plan", "trust.verdict"),
     "findings": (),
     "destinations": ("errors", "http", "oci", "plan", "findings", "tasks"),
+    "destinations.ecr.access": (),
     "destinations.ecr.host": (),
     "trust": ("errors", "http", "oci", "tasks"),
     "record": ("errors", "oci", "linkerd", "plan", "trust.verdict"),
@@ -47,15 +48,22 @@ RULES: dict[str, tuple[str, ...]] = {
     "verify": (*ENGINE, "inventory", "signatures"),
     "sync": (*ENGINE, "inventory", "signatures", "values", "verify"),
     "settings": ("errors", "durations", "oci.content", "oci.reference", "destinations.ecr.host", "trust.policy"),
-    "app": (*ENGINE, "http", "inventory", "signatures", "values", "verify", "sync", "settings"),
+    "app": (*ENGINE, "http", "inventory", "signatures", "values", "verify", "sync", "doctor", "settings"),
     "demo": ("errors", *OCI_TYPES, "trust.keys"),
     "demo.walkthrough": (*ENGINE, "http", "inventory", "signatures", "values", "verify", "sync", "settings", "app"),
-    "cli": (*ENGINE, "inventory", "values", "verify", "sync", "settings", "logs", "app", "demo"),
+    "cli": (*ENGINE, "inventory", "values", "verify", "sync", "doctor", "settings", "logs", "app", "demo"),
+    "destinations.ecr.iam": ("destinations.ecr.host",),
+    "destinations.ecr.refusals": ("errors",),
+    "destinations.ecr.repositories": ("plan",),
+    "doctor": (*ENGINE, "http", "durations", "inventory", "signatures"),
+    "doctor.diagnosis": ("errors", "durations", "findings", "oci.registry"),
     "__main__": ("cli",),
 }
 
 # Who may import a package that is not the standard library's.
 OWNERS = {
+    "boto3": "destinations.ecr.aws",
+    "botocore": "destinations.ecr.aws",  # it comes with boto3, and has its exceptions
     "certifi": "http",
     "click": "cli",
     "cryptography": "trust",
@@ -70,11 +78,25 @@ OWNERS = {
     "tuf": "trust",
     "yaml": "linkerd",
 }
-DISTRIBUTIONS = {"yaml": "pyyaml", "pydantic_core": "pydantic", "pydantic_settings": "pydantic-settings"}
+DISTRIBUTIONS = {
+    "botocore": "boto3",
+    "pydantic_core": "pydantic",
+    "pydantic_settings": "pydantic-settings",
+    "yaml": "pyyaml",
+}
 
 PURE = frozenset(
     {
+        "destinations.ecr.access",
         "destinations.ecr.host",
+        "destinations.ecr.iam",
+        "destinations.ecr.refusals",
+        "destinations.ecr.repositories",
+        "doctor.diagnosis",
+        "destinations.harbor.diagnosis",
+        "destinations.harbor.doublestar",
+        "destinations.harbor.project",
+        "destinations.harbor.words",
         "durations",
         "errors",
         "findings",

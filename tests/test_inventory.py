@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +11,16 @@ import pytest
 
 from mirror.app import App
 from mirror.destinations.mirror import Mirror
-from mirror.errors import UnknownRelease, UsageError
+from mirror.destinations.provider import Plain
+from mirror.errors import AccessDenied, UnknownRelease, UsageError
 from mirror.http.proxies import Proxies
 from mirror.inventory import Wanted
 from mirror.oci.content import Platform
 from mirror.plan import Copy, Fail, Keep
+from mirror.report import PlanReport
 from mirror.settings import Settings
 from tests.runs import only, sync
-from tests.servers.fake import FakeRegistry
+from tests.servers.fake import ALWAYS, FakeRegistry, Fault, answer
 from tests.servers.upstream import NEXT, RELEASE, Upstream, references, upstream_server
 
 WEB = references()[2]
@@ -89,6 +92,62 @@ class TestFingerprint:
         """The operator's input is wrong."""
         with pytest.raises(UsageError, match=r"nowhere\.yaml cannot be read: No such file or directory"):
             Wanted(extra_values={"linkerd-viz": (tmp_path / "nowhere.yaml",)}).fingerprint(mirror())
+
+
+class Telling(Plain):
+    """A provider that has something to say, or cannot take anything."""
+
+    def __init__(self, told: Sequence[str] = (), problem: str = "") -> None:
+        self.told, self.problem = told, problem
+        self.asked: list[tuple[set[str], int]] = []
+
+    async def survey(self, paths: Collection[str], size: int) -> tuple[str, ...]:
+        self.asked.append((set(paths), size))
+        if self.problem:
+            raise AccessDenied(self.problem)
+        return tuple(self.told)
+
+
+class TestProviders:
+    async def estimated(self, settings: Settings, provider: Telling) -> PlanReport:
+        async with App(settings, {}, Proxies()) as app:
+            surveyor = app.surveyor()
+            surveyor.mirrors = [replace(each, provider=provider) for each in surveyor.mirrors]
+            return await surveyor.estimate(await surveyor.plan(app.selectors([])))
+
+    async def test_what_it_says(self, upstream: Upstream, fake: FakeRegistry, tmp_path: Path) -> None:
+        """Is a note of the plan; it is told where a sync writes, the record too, and how much."""
+        provider = Telling(["l5d/web will be made"])
+        report = await self.estimated(into(upstream, fake, tmp_path), provider)
+
+        names = ("controller", "mirror-record", "prometheus", "proxy", "web")
+        assert [({f"l5d/{name}" for name in names}, report.storage["test"])] == provider.asked
+        assert (f"{fake.host}/l5d: l5d/web will be made",) == report.notes
+        assert 4 == report.exit_code
+
+    async def test_in_step(self, upstream: Upstream, fake: FakeRegistry, tmp_path: Path) -> None:
+        """It is asked too: what differs from the configuration is told then as well."""
+        settings = into(upstream, fake, tmp_path)
+        await sync(settings)
+        report = await self.estimated(settings, provider := Telling(["l5d/web is mutable"]))
+
+        assert [0] == [size for _, size in provider.asked]
+        assert (1, 0) == (len(report.notes), report.exit_code)
+
+    async def test_what_it_refuses(self, upstream: Upstream, fake: FakeRegistry, tmp_path: Path) -> None:
+        """Is a problem of the plan, whose images are there all the same."""
+        report = await self.estimated(into(upstream, fake, tmp_path), Telling(problem="there is no project l5d"))
+
+        assert (f"{fake.host}/l5d: there is no project l5d",) == report.problems
+        assert (4, 1) == (len(report.images), report.exit_code)
+
+    async def test_nothing_is_planned(self, upstream: Upstream, fake: FakeRegistry, tmp_path: Path) -> None:
+        """Then nothing is asked."""
+        fake.faults.append(Fault("GET .*", answer(403), times=ALWAYS))
+        report = await self.estimated(into(upstream, fake, tmp_path), provider := Telling(["never"]))
+
+        assert [] == provider.asked
+        assert 1 == len(report.problems)
 
 
 class TestSurvey:
@@ -173,9 +232,7 @@ class TestSurvey:
         self, upstream: Upstream, fake: FakeRegistry, tmp_path: Path
     ) -> None:
         """One tag that cannot be asked for fails that image alone."""
-        from tests.servers.fake import ALWAYS, Fault, answer
-
-        fake.faults.append(Fault("HEAD /v2/l5d/web/manifests/.*", answer(403), times=ALWAYS))
+        fake.faults.append(Fault("(HEAD|GET) /v2/l5d/web/manifests/.*", answer(403), times=ALWAYS))
         async with App(into(upstream, fake, tmp_path), {}, Proxies()) as app:
             [plan] = await app.surveyor().plan(app.selectors([]))
 

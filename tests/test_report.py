@@ -117,10 +117,11 @@ class TestDocuments:
     def test_a_plan(self) -> None:
         """By key, as the contract has them."""
         actions: list[Action] = [Keep(A), Adopt(A, A), Copy(A, A, warning="moved"), Refuse("no"), Fail("no route")]
-        document = PlanReport(tuple(planned(action, 7) for action in actions), ("a problem",), 28).document()
+        images = tuple(planned(action, 7) for action in actions)
+        document = PlanReport(images, ("a problem",), 28, storage={"test": 35}).document()
 
         assert 1 == document["schema"]
-        assert 28 == document["bytes"]
+        assert (28, {"test": 35}) == (document["bytes"], document["storage"])
         assert ["keep", "adopt", "copy", "refuse", "fail"] == [entry["action"] for entry in document["actions"]]
         assert [str(A), str(A), str(A), None, None] == [entry["digest"] for entry in document["actions"]]
         assert {

@@ -36,6 +36,14 @@ class Column:
     style: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A cell of a style of its own, where there is a terminal."""
+
+    text: str
+    style: str = ""
+
+
 def output_option(function: Function) -> Function:
     """Gives a command `-o table|json`, passed as *output_format*."""
 
@@ -71,7 +79,7 @@ def print_failure(meta: Mapping[str, Any], messages: Sequence[str], exit_code: i
     _write(json.dumps({"schema": SCHEMA, "error": error}, indent=2, sort_keys=True, ensure_ascii=False))
 
 
-def print_table(columns: Sequence[Column | str], rows: Iterable[Sequence[str]], *, title: str = "") -> None:
+def print_table(columns: Sequence[Column | str], rows: Iterable[Sequence[str | Cell]], *, title: str = "") -> None:
     """Prints *rows*; a cell may be of several lines. Nothing is cut off when stdout is not a terminal."""
     from rich import box
     from rich.table import Table
@@ -89,7 +97,8 @@ def print_table(columns: Sequence[Column | str], rows: Iterable[Sequence[str]], 
         justify: Literal["left", "right"] = "right" if column.is_right else "left"
         table.add_column(column.title, justify=justify, style=column.style, overflow="fold")
     for row in rows:
-        table.add_row(*(Text(printable(cell)) for cell in row))
+        cells = (Cell(cell) if isinstance(cell, str) else cell for cell in row)
+        table.add_row(*(Text(printable(cell.text), cell.style) for cell in cells))
     _write_rich(table)
 
 

@@ -76,4 +76,7 @@ def _print(report: PlanReport) -> None:
     if not report.images and report.problems:
         return
     send = f"; {output.human_size(report.size)} to send" if report.size else ""
+    stored = sum(report.storage.values())
+    if stored != report.size:
+        send += f", {output.human_size(stored)} to store where no blob is mounted"
     output.print_line(f"{counts}, {kept} in step{send}" if counts else f"in step: {kept} images")

@@ -32,6 +32,8 @@ class Mirror:
     open: Callable[[str], Destination]
     """The repository at a path, the prefix included."""
     provider: Provider = field(default_factory=Plain)
+    stores_once: bool = False
+    """A blob is stored once, however many repositories hold it."""
 
     def path(self, path: str) -> str:
         """*path* with the prefix before it."""

@@ -23,7 +23,7 @@ from urllib.parse import SplitResult, urljoin, urlsplit
 import certifi
 
 from mirror.durations import go_duration
-from mirror.errors import TEMPORARY_STATUSES, SettingsError, Unreachable
+from mirror.errors import TEMPORARY_STATUSES, SettingsError, Unreachable, Untrusted
 from mirror.http.proxies import Proxy, is_local
 
 CONNECT_TIMEOUT_S = 5.0
@@ -71,6 +71,16 @@ def tls_context(ca_file: str) -> ssl.SSLContext:
         except (OSError, ssl.SSLError) as exc:
             raise SettingsError(f"ca_file {ca_file!r} cannot be read as PEM certificates: {exc}") from exc
     return context
+
+
+def authorities_file() -> str:
+    """The usual authorities in one file, for whoever takes nothing else: SSL_CERT_FILE's, the system's, or certifi's.
+
+    Debian and Alpine, whose OpenSSL knows a directory alone, keep the file in it.
+    """
+    known = ssl.get_default_verify_paths()
+    beside = Path(known.capath or "/") / "ca-certificates.crt"
+    return known.cafile or (str(beside) if beside.is_file() else certifi.where())
 
 
 def _has_authorities(directory: str | None) -> bool:
@@ -151,10 +161,11 @@ def unreachable(host: str, exc: Exception, *, proxy: Proxy | None = None) -> Unr
     causes = list(_causes(exc))
     for cause in causes:
         if isinstance(cause, ssl.SSLCertVerificationError):
-            return Unreachable(
+            return Untrusted(
                 f"{host}: its certificate is not trusted ({cause.verify_message}): "
                 "if its authority is your own, name it by ca_file in the configuration",
-                is_temporary=False,
+                reason=cause.verify_message,
+                code=cause.verify_code,
             )
     numbers = (c.errno for c in causes if isinstance(c, OSError) and not isinstance(c, ssl.SSLError | socket.gaierror))
     text = next((os.strerror(number).lower() for number in numbers if number), str(exc))

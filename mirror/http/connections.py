@@ -14,12 +14,14 @@ import contextlib
 import http.client
 import select
 import socket
+import ssl
 import threading
 import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import TypeVar
 from urllib.parse import urlsplit
 
@@ -100,15 +102,45 @@ class Connection:
         """Closed by the other side, or idle for too long."""
         if self.http.sock is None or time.monotonic() - self.freed_at > _IDLE_MAX_S:
             return True
-        waiting = select.poll()
-        waiting.register(self.http.sock, select.POLLIN)
-        return bool(waiting.poll(0))  # readable while idle: the end, or an alert
+        return _is_readable(self.http.sock)  # while idle: the end, or an alert
+
+    def early_answer(self) -> http.client.HTTPResponse | None:
+        """The answer that came although the request's body was not sent to its end; None where none did."""
+        if not _is_readable(self.http.sock):
+            return None
+        response = http.client.HTTPResponse(self.http.sock, method="PUT")
+        try:
+            if self._is_no_more_than_a_ticket(response):
+                response.close()
+                return None
+            response.begin()
+        except BaseException:
+            response.close()
+            raise
+        return response
+
+    def _is_no_more_than_a_ticket(self, response: http.client.HTTPResponse) -> bool:
+        """Whether what came is of TLS itself: a session ticket, after its handshake (RFC 8446 §4.6.1)."""
+        self.http.sock.settimeout(0)
+        try:
+            response.fp.peek(1)
+        except ssl.SSLWantReadError:
+            return True
+        finally:
+            self.http.sock.settimeout(self._idle_timeout_s)
+        return False
 
     def abort(self) -> None:
         """What blocks on it fails; its own thread closes it."""
         if self._sock is not None:
             with contextlib.suppress(OSError):
                 self._sock.shutdown(socket.SHUT_RDWR)
+
+
+def _is_readable(sock: socket.socket) -> bool:
+    waiting = select.poll()
+    waiting.register(sock, select.POLLIN)
+    return bool(waiting.poll(0))
 
 
 def _proxy_authorization(proxy: Proxy) -> dict[str, str]:
@@ -137,6 +169,11 @@ class Connections:
         """See Wire."""
         call = _Call(self, method, url, headers, body, bound)
         return await in_thread(self._threads, call.run, call)
+
+    async def certificate_ends(self, url: str) -> datetime | None:
+        """When the certificate that *url*'s host shows ends; None for plain http. Raises as an exchange does."""
+        seeing = _Seeing(self, url)
+        return await in_thread(self._threads, seeing.run, seeing)
 
     async def aclose(self) -> None:
         """Ends the worker threads and closes the idle connections."""
@@ -290,6 +327,27 @@ class _Call(Exchange):
             raise http.client.HTTPException(f"the connection ended {response.length} bytes before the answer did")
         if response.status == 407:
             raise refused_by_proxy(at.netloc, 407)
+
+
+class _Seeing(Exchange):
+    """A connection, for the certificate that comes with it."""
+
+    def __init__(self, connections: Connections, url: str) -> None:
+        super().__init__(connections)
+        self._url = url
+
+    def run(self) -> datetime | None:
+        """When the certificate ends; None where there is none."""
+        return self._blocking(self._ends, url=lambda: self._url)
+
+    def _ends(self) -> datetime | None:
+        self._connection = connection = self._connections.take(self._url)
+        self._step(self._url, connection.connect)
+        sock = connection.http.sock
+        shown = sock.getpeercert() if isinstance(sock, ssl.SSLSocket) else None
+        self._connections.give_back(connection)
+        self._connection = None
+        return datetime.fromtimestamp(ssl.cert_time_to_seconds(str(shown["notAfter"])), UTC) if shown else None
 
 
 def _given_up(url: str) -> Unreachable:

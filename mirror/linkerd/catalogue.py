@@ -61,7 +61,7 @@ class ChartCatalogue:
         return tuple(chosen)
 
     async def _newest(self, newest: Newest) -> tuple[Release, ...]:
-        index = await self._index(newest.channel)
+        index = await self.index(newest.channel)
         latest = datetime.now(UTC) - self.min_age
         known = [
             release
@@ -76,7 +76,7 @@ class ChartCatalogue:
 
     async def charts(self, release: Release) -> tuple[Chart, ...]:
         """Linkerd's own charts of *release*, those that are wanted; raises UnknownRelease with the nearest ones."""
-        index = await self._index(release.channel)
+        index = await self.index(release.channel)
         entries = index.charts_of(release)
         if self.charts_wanted != "all":
             names = ", ".join(entry.name for entry in entries)
@@ -87,7 +87,7 @@ class ChartCatalogue:
 
     async def listed(self, channel: str) -> tuple[Listed, ...]:
         """Every release of *channel*, newest first."""
-        index, versions = await self._index(channel), await self.versions()
+        index, versions = await self.index(channel), await self.versions()
         return tuple(
             Listed(release, index.created(release), versions.of(release), index.charts_of(release))
             for release in index.releases()
@@ -117,7 +117,8 @@ class ChartCatalogue:
             self._repositories[channel] = self.open_repository(channel)
         return self._repositories[channel]
 
-    async def _index(self, channel: str) -> ChartIndex:
+    async def index(self, channel: str) -> ChartIndex:
+        """The chart index of *channel*, read once."""
         if channel not in self._indexes:
             self._indexes[channel] = asyncio.create_task(self.repository(channel).index())
         return await self._indexes[channel]

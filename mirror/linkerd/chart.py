@@ -513,6 +513,11 @@ class ChartRepository:
         self._etag = ""
         self._index: ChartIndex | None = None
 
+    @property
+    def has_etag(self) -> bool:
+        """Whether the index, as it was read last, need not be read again before it has changed."""
+        return bool(self._etag)
+
     async def index(self) -> ChartIndex:
         """The index as it is now; read again only if it has changed since the last time."""
         url = urljoin(self.url, "index.yaml")

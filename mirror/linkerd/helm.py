@@ -10,6 +10,7 @@ import os
 import re
 import shutil
 import signal
+import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -29,6 +30,13 @@ _END_S = 5.0  # a killed process is gone at once, unless a child of it has left 
 def find_helm() -> str | None:
     """The path of the Helm on PATH, if there is one."""
     return shutil.which("helm")
+
+
+async def helm_version(helm: str) -> str:
+    """What Helm calls its version: `v3.16.2+g13654a5`. Raises HelmError."""
+    with tempfile.TemporaryDirectory(prefix="mirror-helm-") as directory:
+        said = await run_helm(helm, "version", "--short", directory=Path(directory), deadline_s=10)
+    return shown(said.decode(errors="replace").strip())
 
 
 class Refusal(HelmError):

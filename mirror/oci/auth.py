@@ -21,7 +21,7 @@ import re
 import subprocess
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlencode, urlsplit
@@ -51,6 +51,8 @@ class Credential:
     identity_token: str = field(default="", repr=False)
     renew_at: float | None = None
     """When another is to be asked for, by `time.monotonic()`; None for one that does not age."""
+    origin: str = field(default="", compare=False)
+    """Where it is kept, in words."""
 
     @property
     def basic(self) -> str:
@@ -131,7 +133,7 @@ class DockerConfiguration:
             if isinstance(entry, dict) and _docker_host(key) in map(_docker_host, keys):
                 found = _from_entry(entry, self.path, key)
                 if found:
-                    return found
+                    return replace(found, origin=str(self.path))
         if store := config.get("credsStore"):
             return _ask_helper(str(store), keys[0], timeout_s=self.helper_timeout_s)
         return None
@@ -194,7 +196,8 @@ def _ask_helper(helper: str, key: str, *, timeout_s: float) -> Credential | None
         username, secret = str(said["Username"]), str(said["Secret"])
     except (ValueError, KeyError, TypeError):
         raise AccessDenied(f"{program} gave something other than a credential for {key}") from None
-    return Credential(identity_token=secret) if username == "<token>" else Credential(username, secret)
+    found = Credential(identity_token=secret) if username == "<token>" else Credential(username, secret)
+    return replace(found, origin=program)
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,9 +216,10 @@ class Authenticator:
     host: str
     transport: Transport
     credentials: Credentials | None = None
+    challenge: Challenge | None = None
+    """What the registry asks for, where that is known before it was asked; else None until an answer says it."""
     _credential: Credential | None = field(default=None, init=False)
     _has_looked: bool = field(default=False, init=False)
-    _challenge: Challenge | None = field(default=None, init=False)
     _anonymous: set[str] = field(default_factory=set, init=False)
     """The scopes that are read without the credential."""
     _tokens: dict[str, _Token] = field(default_factory=dict, init=False)
@@ -223,25 +227,41 @@ class Authenticator:
 
     async def authorization(self, scope: str) -> str:
         """The Authorization header for *scope*, from what is known so far; empty where none is needed yet."""
-        if self._challenge is None:
+        if self.challenge is None:
             return ""
-        if self._challenge.scheme == "basic":
+        if self.challenge.scheme == "basic":
             credential = await self._look_up(scope)
             return credential.basic if credential else ""
         return f"Bearer {await self._token(scope)}"
 
+    async def credential(self) -> Credential | None:
+        """Who we are there, whether it was asked for or not; raises what Credentials raises."""
+        return await self._look_up("")
+
+    def is_refused(self, scope: str) -> bool:
+        """Whether *scope* is read without the credential, which was refused."""
+        return scope in self._anonymous
+
     async def is_worth_retrying(
-        self, answer: Answer, sent: str, scope: str, *, where: str, has_renewed: bool = False
+        self,
+        answer: Answer,
+        sent: str,
+        scope: str,
+        *,
+        where: str,
+        has_renewed: bool = False,
+        may_give_up: bool = True,
     ) -> bool:
         """Whether, after *answer* refused a request sent with the header *sent*, the same request may now succeed.
 
         *has_renewed*: this request has been sent with two tokens already, so it is not the token's age.
+        *may_give_up*: something may be read without a credential.
         """
         if answer.status == 401 and not sent:
             return await self._learn(answer, scope, where)
         if answer.status == 401 and not has_renewed and self.has_aged(scope, sent):
             return True
-        return bool(sent) and self._give_up_credential(scope, f"{answer.status} from {where}")
+        return may_give_up and bool(sent) and self._give_up_credential(scope, f"{answer.status} from {where}")
 
     def has_aged(self, scope: str, sent: str) -> bool:
         """Whether the header *sent*, which was refused, is one that ages: expired, or revoked, it is not used again.
@@ -267,10 +287,10 @@ class Authenticator:
         bearer, basic = by_scheme.get("bearer"), by_scheme.get("basic")
         if bearer and (realm := bearer.parameters.get("realm")):
             checked = self._checked_realm(answer.url, realm, where)
-            self._challenge = Challenge("bearer", {**bearer.parameters, "realm": checked})
+            self.challenge = Challenge("bearer", {**bearer.parameters, "realm": checked})
             return True
         if basic and credential and credential.username:
-            self._challenge = basic
+            self.challenge = basic
             return True
         return False
 
@@ -328,15 +348,15 @@ class Authenticator:
         return self._locks.setdefault(scope, asyncio.Lock())
 
     async def _fetch(self, scope: str) -> _Token:
-        assert self._challenge is not None  # noqa: S101 - authorization() has looked
-        realm, service = self._challenge.parameters["realm"], self._challenge.parameters.get("service", "")
+        assert self.challenge is not None  # noqa: S101 - authorization() has looked
+        realm, service = self.challenge.parameters["realm"], self.challenge.parameters.get("service", "")
         credential = await self._look_up(scope)
         answer = await self._ask(realm, service, scope, credential)
         if answer.status in (400, 401, 403) and credential is not None:
             if not self._give_up_credential(scope, f"{answer.status} from the token service"):
                 raise AccessDenied(
-                    f"{self.host} refused the credential of {credential.username or 'the identity token'} for {scope} "
-                    f"({answer.status}): check it, and that it may do this",
+                    f"{self.host} refused the credential of {credential.username or 'the identity token'}"
+                    f"{f' for {scope}' if scope else ''} ({answer.status}): check it, and that it may do this",
                     status=answer.status,
                 )
             answer = await self._ask(realm, service, scope, None)
@@ -355,9 +375,8 @@ class Authenticator:
                 "grant_type": "refresh_token",
                 "service": service,
                 "client_id": "linkerd-mirror",
-                "scope": scope,
                 "refresh_token": credential.identity_token,
-            }
+            } | ({"scope": scope} if scope else {})
             return await self.transport.send(
                 "POST",
                 realm,
@@ -366,7 +385,7 @@ class Authenticator:
                 bound=64 * 1024,
             )
         query = [("service", service)] if service else []
-        query += [("scope", one) for one in scope.split(" ")]
+        query += [("scope", one) for one in scope.split()]
         url = realm + ("&" if urlsplit(realm).query else "?") + urlencode(query)
         headers = {"Authorization": credential.basic} if credential else {}
         return await self.transport.send("GET", url, headers=headers, bound=64 * 1024)

@@ -20,6 +20,10 @@ class Dialect:
 
     asks_before_put: ClassVar[bool] = False
     """A manifest is asked for by HEAD before it is stored: storing one that is there is refused, or dear."""
+    reads_without_credential: ClassVar[bool] = True
+    """Where a credential is refused, reading may go on without one."""
+    forgets_uploads: ClassVar[bool] = False
+    """An upload that is given up leaves no repository behind where there was none."""
     chunk_sizes: ClassVar[tuple[int, ...]] = (64 * 1024 * 1024, 8 * 1024 * 1024, 1024 * 1024)
     """Bytes of a blob in one request, each tried once the one before was too large (413) for what is on the way."""
 

@@ -254,6 +254,11 @@ class LayoutRepository:
         return f"oci:{self._layout.directory}:{self._name}"
 
     @property
+    def directory(self) -> Path:
+        """Where the layout is."""
+        return self._layout.directory
+
+    @property
     def gate(self) -> Gate:
         return self._layout.gate
 

@@ -14,8 +14,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import quote, urlencode, urlsplit
 
 import structlog
@@ -29,6 +30,7 @@ from mirror.errors import (
     NotFound,
     RegistryError,
     TagTaken,
+    WorldError,
 )
 from mirror.http.answer import Answer, checked_target, origin
 from mirror.http.connections import Connections
@@ -38,6 +40,7 @@ from mirror.http.transport import Transport
 from mirror.oci import manifest as manifests
 from mirror.oci.auth import Authenticator
 from mirror.oci.blob import Upload
+from mirror.oci.chunks import ChunkedUpload, ChunkSize
 from mirror.oci.content import Descriptor, Digest, verified
 from mirror.oci.dialect import Dialect
 from mirror.oci.manifest import Manifest
@@ -48,7 +51,11 @@ _REFERRERS_MAX = 1000
 _WARNINGS_MAX = 100
 _HELD = re.compile(r"(?:bytes=)?0-(\d{1,18})")
 _LINK = re.compile(r'<([^<>]*)>\s*((?:;\s*[^\s;,=]+\s*(?:=\s*(?:"[^"]*"|[^\s;,"]*))?\s*)*)')
+_ALLOWANCE = re.compile(r"(\d{1,18})(?:\s*;\s*w=(\d{1,9}))?")
 _REL = re.compile(r';\s*rel\s*=\s*"?([^";]*)', re.IGNORECASE)
+
+# as registries quote it; "Basic authentication" is none
+_CREDENTIAL = re.compile(r"\b((?i:Basic|Bearer))\s+(?=[a-z]*[^a-z\s])[^\s,;\"']{8,}")
 
 log = structlog.get_logger()
 
@@ -59,6 +66,28 @@ def next_link(header: str) -> str | None:
         if (rel := _REL.search(parameters)) and "next" in rel[1].lower().split():
             return str(target)
     return None
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """What a registry says is left of what we may pull: *remaining* of *limit* in *window_s* seconds."""
+
+    remaining: int
+    limit: int | None = None
+    window_s: int | None = None
+
+    @classmethod
+    def parse(cls, headers: Mapping[str, str]) -> Allowance | None:
+        """Docker Hub's `ratelimit-limit: 100;w=21600`, `ratelimit-remaining: 76;w=21600`; None where nothing is said.
+
+        docs.docker.com/docker-hub/usage/pulls
+        """
+        remaining = _ALLOWANCE.match(headers.get("ratelimit-remaining", "").strip())
+        if remaining is None:
+            return None
+        limit = _ALLOWANCE.match(headers.get("ratelimit-limit", "").strip())
+        window = remaining[2] or (limit[2] if limit else None)
+        return cls(int(remaining[1]), int(limit[1]) if limit else None, int(window) if window else None)
 
 
 @dataclass(slots=True)
@@ -75,7 +104,14 @@ class Registry:
     """What writing manifests is held to beside: ECR limits PutImage by itself."""
     lacks_referrers_api: bool = field(default=False, init=False)
     """Known, once seen: the API is not asked again (project-zot/zot#1801)."""
+    allowance: Allowance | None = field(default=None, init=False)
+    """The last that was said of it."""
+    chunk_size: ChunkSize = field(init=False)
+    """How much of a blob one request carries, as learned in this run: all of it, until that was too large."""
     _warnings: set[str] = field(default_factory=set, init=False)
+
+    def __post_init__(self) -> None:
+        self.chunk_size = ChunkSize(self.dialect.chunk_sizes)
 
     def repository(self, path: str) -> RegistryRepository:
         """The repository at *path*; nothing is asked yet."""
@@ -84,6 +120,15 @@ class Registry:
     async def aclose(self) -> None:
         """Closes every connection."""
         await self.transport.aclose()
+
+    async def login(self) -> None:
+        """The registry takes our credential, or asks for none; raises AccessDenied. As `docker login` does it.
+
+        A token service is asked for a token without a scope: what may be done with it is another question.
+        """
+        answer = await self.request("GET", f"{self.endpoint.rstrip('/')}/v2/", scope="", where=self.host)
+        if answer.status != 200:
+            raise self.refusal(answer, where=self.host, asked="GET")
 
     async def request(
         self,
@@ -105,11 +150,19 @@ class Registry:
             answer = await self.transport.send(method, url, headers=authorized, body=body, bound=bound, follow=follow)
             answer = self.dialect.meant(answer, sent=sent)
             self._warn(answer.headers.get("warning", "")[:500])
+            self.allowance = Allowance.parse(answer.headers) or self.allowance
             if answer.status not in (401, 403):
                 return answer
             tokens |= {sent} if sent else set()
             has_renewed = len(tokens) > 1
-            if not await self.auth.is_worth_retrying(answer, sent, scope, where=where, has_renewed=has_renewed):
+            if not await self.auth.is_worth_retrying(
+                answer,
+                sent,
+                scope,
+                where=where,
+                has_renewed=has_renewed,
+                may_give_up=self.dialect.reads_without_credential,
+            ):
                 break
         raise self.refusal(answer, where=where, asked=method)
 
@@ -139,6 +192,8 @@ def refusal(answer: Answer, *, where: str, asked: str) -> RegistryError:
             )
         case 404:
             return NotFound(f"{where}: not found (404{said})", **facts)
+        case 413:
+            return RegistryError(f"{where}: {_server(answer)} refused {asked} as too large (413{said})", **facts)
         case 429:
             return RegistryError(
                 f"{where}: too many requests (429{said}): try again later", wait_s=answer.wait_s(), **facts
@@ -149,6 +204,24 @@ def refusal(answer: Answer, *, where: str, asked: str) -> RegistryError:
                 wait_s=answer.wait_s(),
                 **facts,
             )
+
+
+def _closing(session: str, blob: Descriptor) -> str:
+    """Where the PUT goes that makes *blob* of what *session* has, whose own query stays as it is."""
+    return session + ("&" if urlsplit(session).query else "?") + "digest=" + quote(str(blob.digest), safe=":")
+
+
+def _too_large(refused: RegistryError, size: int) -> RegistryError:
+    """*refused*, a 413 to a request of *size* bytes, not in a registry's form: what to do about what is before it."""
+    return RegistryError(
+        f"{refused}: it takes no request of {size} bytes: have it take larger ones, "
+        'as an nginx ingress does with the annotation nginx.ingress.kubernetes.io/proxy-body-size: "0"',
+        status=refused.status,
+        codes=refused.codes,
+        words=refused.words,
+        where=refused.where,
+        asked=refused.asked,
+    )
 
 
 def _read_on(url: str, read: set[str], *, where: str) -> None:
@@ -165,8 +238,16 @@ def _error_codes(body: bytes) -> tuple[tuple[str, ...], str]:
         words = "; ".join(" ".join(filter(None, (str(e.get("code", "")), str(e.get("message", ""))))) for e in errors)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return (), ""
-    # a terminal may show it: no line breaks, no escapes
-    return codes, "".join(filter(str.isprintable, " ".join(words.split())))[:500]
+    return codes, _CREDENTIAL.sub(r"\1 ...", _printable(words))[:500]
+
+
+def _server(answer: Answer) -> str:
+    """What *answer* says that it comes from: it need not be the registry."""
+    return _printable(answer.headers.get("server", ""))[:60] or "what answers there"
+
+
+def _printable(text: str) -> str:  # a terminal may show it: no line breaks, no escapes
+    return "".join(filter(str.isprintable, " ".join(text.split())))
 
 
 def _stated_digest(answer: Answer, *, where: str) -> Digest | None:
@@ -195,10 +276,21 @@ class RegistryRepository:
         return self.registry.transport.gate
 
     async def head(self, version: str | Digest) -> Digest | None:
-        """See Source; a registry that names no digest in its answer is asked for the manifest."""
-        answer = await self._get("HEAD", f"manifests/{version}", where=self._at(version), accept=manifests.ACCEPT)
+        """See Source; a registry that names no digest in its answer is asked for the manifest.
+
+        It is also where it does not say why we may not, and where one answers 412: there are no words in an answer to
+        HEAD (RFC 9110 §9.3.2), and Harbor means a policy of the project, which only they can tell.
+        """
+        try:
+            answer = await self._get("HEAD", f"manifests/{version}", where=self._at(version), accept=manifests.ACCEPT)
+        except AccessDenied as exc:
+            if exc.words or exc.asked != "HEAD":
+                raise
+            return (await self.manifest(version)).digest
         if answer.status == 404:
             return None
+        if answer.status == 412:
+            return (await self.manifest(version)).digest
         if answer.status != 200:
             raise self.registry.refusal(answer, where=self._at(version), asked="HEAD")
         stated = _stated_digest(answer, where=self._at(version))
@@ -228,7 +320,6 @@ class RegistryRepository:
             listed = await self._referrers_by_api(subject)
             if listed is not None:
                 return listed
-            self.registry.lacks_referrers_api = True
         tag = subject.fallback_tag()
         try:
             fallback = await self.manifest(tag)
@@ -246,6 +337,8 @@ class RegistryRepository:
             if answer.status in (429, 500, 502, 503, 504):
                 raise self.registry.refusal(answer, where=where, asked="GET")
             if answer.status != 200 or kind != manifests.OCI_INDEX:
+                # of a repository that does not exist nothing is learned
+                self.registry.lacks_referrers_api = "NAME_UNKNOWN" not in _error_codes(answer.body)[0]
                 return None
             found += Manifest.parse(answer.body, kind, where=where).children
             link = next_link(answer.headers.get("link", ""))
@@ -273,6 +366,18 @@ class RegistryRepository:
                 return tuple(sorted(found))
             url = self._next_page(answer.url, link, where)
 
+    async def exists(self) -> bool:
+        """Whether the registry knows this repository, be it empty."""
+        answer = await self._get("GET", "tags/list?n=1", where=self.name, accept="application/json")
+        if answer.status not in (200, 404):
+            raise self.registry.refusal(answer, where=self.name, asked="GET")
+        return answer.status == 200
+
+    @property
+    def is_read_anonymously(self) -> bool:
+        """Whether the credential was refused for this repository, and given up."""
+        return self.registry.auth.is_refused(self._scope("pull"))
+
     async def has_blob(self, blob: Descriptor) -> bool:
         """See Source; a blob of another size than promised is not the blob."""
         where = self._at(blob.digest)
@@ -296,7 +401,7 @@ class RegistryRepository:
             offset=offset,
         )
 
-    async def start_upload(self, blob: Descriptor, *, mount_from: str = "") -> HttpUpload | None:
+    async def start_upload(self, blob: Descriptor, *, mount_from: str = "") -> Upload | None:
         """See Destination; distribution-spec v1.1 #mounting-a-blob-from-another-repository, #post-then-put."""
         where = self._at(blob.digest)
         answer = await self._mount(blob, mount_from) if mount_from else None
@@ -308,9 +413,30 @@ class RegistryRepository:
         location = answer.headers.get("location")
         if answer.status not in (201, 202) or not location:
             raise self.registry.refusal(answer, where=where, asked="POST")
+        self.registry.chunk_size.ask_for_least(answer.headers.get("oci-chunk-min-length", ""))
         return await self._upload(checked_target(answer.url, location, what="an upload location"), blob)
 
-    async def resumed_upload(self, blob: Descriptor, broken: Upload) -> tuple[HttpUpload, int] | None:
+    async def try_upload(self) -> None:
+        """An upload may be begun here: one was, and was given up. Raises what refuses it."""
+        scope = self._scope("pull,push")
+        answer = await self.registry.request("POST", self._url("blobs/uploads/"), scope=scope, where=self.name)
+        location = answer.headers.get("location")
+        if answer.status not in (201, 202) or not location:
+            raise self.registry.refusal(answer, where=self.name, asked="POST")
+        await self.give_up(checked_target(answer.url, location, what="an upload location"))
+
+    async def give_up(self, session: str) -> None:
+        """The upload at *session* is over, as far as the registry has a way to say so.
+
+        Docker Registry HTTP API V2, "Canceled Upload"; the OCI specification has none. What is not ended, expires.
+        """
+        if origin(session) != origin(self.registry.endpoint):
+            return
+        scope = self._scope("delete")  # not push: distribution, registry/handlers/app.go, appendAccessRecords
+        with suppress(WorldError):
+            await self.registry.request("DELETE", session, scope=scope, where=self.name)
+
+    async def resumed_upload(self, blob: Descriptor, broken: Upload) -> tuple[Upload, int] | None:
         """See Destination; docker-registry drops a session whose body broke off, others keep what came."""
         if not broken.session or origin(broken.session) != origin(self.registry.endpoint):
             return None
@@ -318,38 +444,60 @@ class RegistryRepository:
         answer = await self.registry.request("GET", broken.session, scope=scope, where=where)
         held = _HELD.fullmatch(answer.headers.get("range", ""))
         offset = int(held[1]) + 1 if held else 0
-        if answer.status != 204 or not 1 < offset < blob.size:  # "0-0" is said of none, too
+        if answer.status != 204 or not 1 < offset <= blob.size:  # "0-0" is said of none, too
             return None
         session = checked_target(
             answer.url, answer.headers.get("location") or broken.session, what="an upload location"
         )
         return await self._upload(session, blob, offset=offset), offset
 
-    async def _upload(self, session: str, blob: Descriptor, *, offset: int = 0) -> HttpUpload:
-        where, scope = self._at(blob.digest), self._scope("pull,push")
-        at = session + ("&" if urlsplit(session).query else "?") + "digest=" + quote(str(blob.digest), safe=":")
+    async def _upload(self, session: str, blob: Descriptor, *, offset: int = 0) -> Upload:
+        """What carries *blob* from *offset* on: one request, where it may be so large."""
+        scope, chunk_size = self._scope("pull,push"), self.registry.chunk_size
         sent = await self.registry.auth.authorization(scope)
-        headers = {"Authorization": sent} if sent and origin(at) == origin(self.registry.endpoint) else {}
-        if offset:
-            headers["Content-Range"] = f"{offset}-{blob.size - 1}"
-        return HttpUpload(
-            self.registry.connections,
-            at,
-            blob.size - offset,
-            headers=headers,
-            refusal=lambda answer: self._refusal_of_blob(answer, sent, scope, where=where, asked="PUT"),
-            session=session,
+
+        def request(method: Literal["PUT", "PATCH"], session: str, *, first: int, size: int) -> HttpUpload:
+            url = _closing(session, blob) if method == "PUT" else session
+            headers = {"Authorization": sent} if sent and origin(url) == origin(self.registry.endpoint) else {}
+            if size and (first or method == "PATCH"):
+                headers["Content-Range"] = f"{first}-{first + size - 1}"
+            return HttpUpload(
+                self.registry.connections,
+                url,
+                size,
+                headers=headers,
+                refusal=lambda answer: self._refusal_of_upload(answer, sent, blob, asked=method, size=size),
+                session=session,
+                method=method,
+            )
+
+        left = blob.size - offset
+        if (at_once := chunk_size.of(left)) == left:
+            return request("PUT", session, first=offset, size=left)
+        return ChunkedUpload(session, request, size=blob.size, offset=offset, chunk_size=at_once)
+
+    def _refusal_of_upload(
+        self, answer: Answer, sent: str, blob: Descriptor, *, asked: str, size: int
+    ) -> RegistryError:
+        """The exception for *answer* to a request that carried *size* bytes of *blob*, in a worker thread."""
+        refused = self._refusal_of_blob(
+            answer, sent, self._scope("pull,push"), where=self._at(blob.digest), asked=asked
         )
+        # our bytes were held to the digest before the last of them were sent: what came is not what we sent
+        if refused.status in (404, 416) or "DIGEST_INVALID" in refused.codes:
+            refused.is_temporary = True
+        if refused.status == 413:
+            refused = refused if refused.codes else _too_large(refused, size)
+            refused.is_temporary = self.registry.chunk_size.refused(size)
+        return refused
 
     def _refusal_of_blob(self, answer: Answer, sent: str, scope: str, *, where: str, asked: str) -> RegistryError:
-        """The exception for *answer*, in a worker thread; a token or an upload that is merely lost may be had anew."""
+        """The exception for *answer*, in a worker thread; a token that is merely lost may be had anew."""
         answer = self.registry.dialect.meant(answer, sent=sent)
         refused = self.registry.refusal(answer, where=where, asked=asked)
         if answer.status in TOO_MUCH:
             self.registry.transport.gate.refused(refused.wait_s)
-        # our bytes were held to the digest before the last of them were sent: what came is not what we sent
-        is_upload_lost = asked == "PUT" and (answer.status == 404 or "DIGEST_INVALID" in refused.codes)
-        if is_upload_lost or (answer.status == 401 and self.registry.auth.has_aged(scope, sent)):
+        if answer.status == 401 and self.registry.auth.has_aged(scope, sent):
             refused.is_temporary = True
         return refused
 

@@ -520,6 +520,22 @@ class Settings(BaseSettings):
             raise PydanticCustomError("entry", f"{json.dumps(bad)} is not a name: letters, digits, . _ and - make one")
         return entries
 
+    @field_validator("destinations")
+    @classmethod
+    def _check_ways_to_aws(cls, destinations: Mapping[str, Destination]) -> Mapping[str, Destination]:
+        """A registry has one password, so that whoever has several destinations in one asks AWS for it in one way."""
+        ways: dict[str, tuple[str, tuple[str, ...]]] = {}
+        for name, one in destinations.items():
+            if isinstance(one, EcrDestination):
+                first, way = ways.setdefault(one.registry, (name, (one.profile, one.role_arn, one.external_id)))
+                if way != (one.profile, one.role_arn, one.external_id):
+                    raise PydanticCustomError(
+                        "entry",
+                        f"{first} and {name} are both in {one.registry}, so they need the same profile, role_arn and "
+                        "external_id: one registry has one credential",
+                    )
+        return destinations
+
     def resolve(self, repository: Repository) -> Repository:
         """*repository* where it really is: aliases applied, the longest match first, until none matches."""
         return Repository.parse(resolve_alias(str(repository), self._aliases))

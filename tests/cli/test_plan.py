@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tests.cli.conftest import Desk
-from tests.servers.upstream import NEXT, RELEASE, THIRD_PARTY, references, two_platforms
+from tests.servers.fake import FakeRegistry
+from tests.servers.upstream import BASE, NEXT, RELEASE, THIRD_PARTY, references, two_platforms
 
 WEB = references()[2]
 
@@ -42,6 +43,20 @@ def test_it_is_what_a_sync_sends(desk: Desk) -> None:
     assert {action["reference"]: action["digest"] for action in planned["actions"]} == {
         image["reference"]: image["digest"] for image in done["releases"][0]["images"]
     }
+
+
+def test_what_a_destination_stores(desk: Desk, fake: FakeRegistry) -> None:
+    """In a registry each repository has its own of what images share; in a layout there is one."""
+    registry = {"kind": "registry", "registry": fake.host, "prefix": "l5d"}
+    desk.configure(destinations={"disk": {"kind": "layout", "directory": "out"}, "registry": registry})
+    planned = desk.run("plan", "--to", "disk", "-o", "json").document
+    both = desk.run("plan", "-o", "json").document
+    table = desk.run("plan", "--to", "registry").out.splitlines()[-1]
+
+    assert {"disk": planned["bytes"]} == planned["storage"]
+    assert {"disk": planned["bytes"], "registry": planned["bytes"] + 3 * len(BASE)} == both["storage"]
+    assert table.endswith("58.3 kB to send, 226 kB to store where no blob is mounted")
+    assert "store" not in desk.run("plan", "--to", "disk").out
 
 
 def test_in_step(desk: Desk) -> None:

@@ -1,13 +1,16 @@
-"""Connections that are kept: what happens when the other side has ended one."""
+"""Connections that are kept: what happens when the other side has ended one; the certificate that comes with one."""
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
-from mirror.errors import Unreachable
+from mirror.errors import Unreachable, Untrusted
 from mirror.http.connections import Connections
 from mirror.http.proxies import Proxies
-from tests.servers.fake import ALWAYS, FakeRegistry, Fault, hang_up
+from tests.servers.certificates import Certificates
+from tests.servers.fake import ALWAYS, FakeRegistry, Fault, fake_registry, hang_up
 
 
 async def _get(connections: Connections, fake: FakeRegistry) -> int:
@@ -36,3 +39,41 @@ async def test_a_new_one_that_ends(fake: FakeRegistry) -> None:
 
     assert 1 == len(fake.requests)
     await connections.aclose()
+
+
+async def test_when_a_certificate_ends(certificates: Certificates) -> None:
+    """The one that the tests make is good for a day; a connection that is there already shows it too."""
+    connections = Connections(str(certificates.authority), Proxies())
+    with fake_registry(certificates=certificates) as fake:
+        ends = await connections.certificate_ends(fake.url)
+        await _get(connections, fake)
+        before = fake.connections
+        again = await connections.certificate_ends(fake.url)
+        await connections.aclose()
+
+    assert ends is not None
+    assert timedelta(hours=12) < ends - datetime.now(UTC) <= timedelta(days=1)
+    assert (ends, before) == (again, fake.connections)
+
+
+async def test_plain_http_has_no_certificate(fake: FakeRegistry) -> None:
+    """None, and no request is sent."""
+    connections = Connections(proxies=Proxies())
+
+    assert await connections.certificate_ends(fake.url) is None
+    assert [] == fake.requests
+    await connections.aclose()
+
+
+async def test_a_certificate_that_is_not_trusted(certificates: Certificates) -> None:
+    """OpenSSL's reason is there as a number too: X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY."""
+    connections = Connections(proxies=Proxies())
+    with fake_registry(certificates=certificates) as fake:
+        with pytest.raises(Untrusted) as seeing:
+            await connections.certificate_ends(fake.url)
+        with pytest.raises(Untrusted) as asking:
+            await _get(connections, fake)
+        await connections.aclose()
+
+    assert (20, "unable to get local issuer certificate") == (seeing.value.code, seeing.value.reason)
+    assert (20, False) == (asking.value.code, asking.value.is_temporary)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from mirror.errors import HelmError
-from mirror.linkerd.helm import find_helm, run_helm
+from mirror.linkerd.helm import find_helm, helm_version, run_helm
 
 
 def script(tmp_path: Path, text: str) -> str:
@@ -125,6 +125,19 @@ async def test_a_helm_that_is_not_there(tmp_path: Path) -> None:
     """The path that was tried is in the error."""
     with pytest.raises(HelmError, match="Helm cannot be started as /nowhere/helm: No such file"):
         await run_helm("/nowhere/helm", directory=tmp_path)
+
+
+async def test_its_version(tmp_path: Path) -> None:
+    """In its own words, as one line."""
+    program = script(tmp_path, '[ "$*" = "version --short" ] && echo v3.16.2+g13654a5')
+
+    assert "v3.16.2+g13654a5" == await helm_version(program)
+
+
+async def test_a_helm_that_has_no_version(tmp_path: Path) -> None:
+    """It is not Helm."""
+    with pytest.raises(HelmError, match="Helm failed: unknown command"):
+        await helm_version(script(tmp_path, "echo unknown command >&2; exit 1"))
 
 
 def test_helm_is_found_on_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

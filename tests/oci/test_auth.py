@@ -127,6 +127,36 @@ async def test_pushing_needs_a_credential(token_distribution: Distribution, toke
     assert len(tokens.requests) <= 2
 
 
+# Who we are, whatever we may do
+
+
+async def test_a_login(token_distribution: Distribution, tokens: TokenService) -> None:
+    """As docker's: a token for nothing in particular."""
+    tokens.requests.clear()
+    async with open_registry(token_distribution.url, username=tokens.username, password=tokens.password) as registry:
+        await registry.login()
+
+    assert [()] == tokens.scopes
+    assert "scope" not in tokens.requests[0].target
+
+
+async def test_a_login_by_basic(htpasswd_distribution: Distribution) -> None:
+    """The credential itself."""
+    async with open_registry(htpasswd_distribution.url, username=USERNAME, password=PASSWORD) as registry:
+        await registry.login()
+
+
+@pytest.mark.parametrize("kind", ["htpasswd", "token"])
+async def test_a_login_that_is_refused(
+    htpasswd_distribution: Distribution, token_distribution: Distribution, kind: str
+) -> None:
+    """Also where whoever has no credential may read."""
+    url = {"htpasswd": htpasswd_distribution, "token": token_distribution}[kind].url
+    async with open_registry(url, username="pusher", password="wrong") as registry:
+        with pytest.raises(AccessDenied, match="401"):
+            await registry.login()
+
+
 # What the fake can show
 
 
@@ -167,6 +197,9 @@ async def test_a_stale_login_reads_anonymously(guarded: FakeRegistry) -> None:
         async with open_registry(guarded.url, username="me", password="st4le") as registry:
             for name in (_NAME, "linkerd/controller", _NAME):
                 await registry.repository(name).head("v1")
+
+        assert registry.repository(_NAME).is_read_anonymously
+        assert not registry.repository("linkerd/other").is_read_anonymously
 
     warnings = [log for log in logs if log["event"] == "auth.credential_refused"]
     assert [("warning", guarded.host)] == [(log["log_level"], log["host"]) for log in warnings]
@@ -380,6 +413,8 @@ async def test_credentials_are_looked_for_once(guarded: FakeRegistry) -> None:
         registry.auth.credentials = held
         await asyncio.gather(*(registry.repository(f"linkerd/{number}").head("v1") for number in range(10)))
 
+        assert Credential("me", "right") == await registry.auth.credential()
+
     assert 1 == held.asked
 
 
@@ -511,6 +546,16 @@ def test_helpers(tmp_path: Path, helper: Helper, config: object, host: str, key:
     helper(_GOOD)
 
     assert Credential(key, "s3cret") == _configured(tmp_path, config).credential(host)
+
+
+def test_where_a_credential_is_kept(tmp_path: Path, helper: Helper) -> None:
+    """It says so: the file, or the helper; that makes no difference between two."""
+    helper(_GOOD)
+    kept = {"auths": {"ghcr.io": _auth("me:secret")}, "credHelpers": {"quay.io": "test"}}
+    found = [_configured(tmp_path, kept).credential(host) for host in ("ghcr.io", "quay.io")]
+
+    assert [str(tmp_path / "config.json"), "docker-credential-test"] == [each.origin for each in found if each]
+    assert Credential("me", "secret", origin="elsewhere") == found[0]
 
 
 def test_a_helper_for_another_host(tmp_path: Path, helper: Helper) -> None:

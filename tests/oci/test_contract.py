@@ -7,13 +7,17 @@ import threading
 import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
+from mirror.destinations.ecr.dialect import EcrDialect
+from mirror.destinations.harbor.dialect import HarborDialect
 from mirror.errors import ContentError, MirrorError, NotFound, RegistryError
+from mirror.oci.auth import Credentials
 from mirror.oci.content import Descriptor, Digest
+from mirror.oci.dialect import Dialect
 from mirror.oci.layout import Layout
 from mirror.oci.manifest import DOCKER_LIST, DOCKER_MANIFEST
 from mirror.oci.storage import Destination
@@ -46,6 +50,12 @@ class Place:
     mounts: bool = True
 
 
+class Small(Dialect):
+    """A blob goes in chunks as soon as it is no small one."""
+
+    chunk_sizes = (30_000,)
+
+
 @dataclass(frozen=True, slots=True)
 class Server:
     """How a registry of the tests is reached."""
@@ -54,6 +64,9 @@ class Server:
     username: str = ""
     password: str = ""
     ca_file: str = ""
+    host: str = ""
+    credentials: Credentials | None = None
+    dialect: Dialect = field(default_factory=Small)
 
 
 _FAKES = {
@@ -66,7 +79,7 @@ _FAKES = {
     "fake-basic": Manners(auth="basic", username="pusher", password="push-password"),
     "fake-bearer": Manners(auth="bearer", username="pusher", password="push-password"),
 }
-_PLACES = ("layout", *_FAKES, "distribution", "htpasswd", "token", "tls", "olareg")
+_PLACES = ("layout", *_FAKES, "distribution", "htpasswd", "token", "tls", "in chunks", "olareg", "ecr", "harbor")
 
 
 @pytest.fixture(params=_PLACES)
@@ -86,6 +99,12 @@ async def place(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
             case "olareg":
                 server = Server(f"http://{request.getfixturevalue('referrers_host')}")
                 traits = {"links_subjects": True}
+            case "ecr":
+                from tests.servers.ecr import Tokens  # late: moto takes a while to load
+
+                ecr = request.getfixturevalue("shared_ecr")
+                server = Server(ecr.url, host=ecr.host, credentials=Tokens(ecr), dialect=EcrDialect())
+                traits = distribution_traits | {"links_subjects": True, "mounts": False}
             case "distribution":
                 server, traits = Server(request.getfixturevalue("open_distribution").url), distribution_traits
             case "htpasswd":
@@ -94,13 +113,31 @@ async def place(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
             case "token":
                 tokens, url = request.getfixturevalue("tokens"), request.getfixturevalue("token_distribution").url
                 server, traits = Server(url, tokens.username, tokens.password), distribution_traits
+            case "harbor":
+                running = request.getfixturevalue("harbor_server")
+                running.add_project("test")
+                robot = running.add_robot("test+mirror")
+                server = Server(running.url, running.username(robot), robot.secret, dialect=HarborDialect())
+                traits = distribution_traits | {"links_subjects": True}
+            case "in chunks":
+                server, traits = Server(request.getfixturevalue("open_distribution").url), distribution_traits
             case _:
                 authority = request.getfixturevalue("certificates").authority
                 server = Server(request.getfixturevalue("tls_distribution").url, ca_file=str(authority))
                 traits = distribution_traits
         registry = await stack.enter_async_context(
-            open_registry(server.url, username=server.username, password=server.password, ca_file=server.ca_file)
+            open_registry(
+                server.url,
+                host=server.host,
+                username=server.username,
+                password=server.password,
+                credentials=server.credentials,
+                dialect=server.dialect,
+                ca_file=server.ca_file,
+            )
         )
+        if request.param == "in chunks":
+            assert registry.chunk_size.refused(_MEGABYTE)
         yield Place(registry.repository, **traits)
 
 

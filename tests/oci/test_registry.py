@@ -7,6 +7,7 @@ import itertools
 import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from typing import ClassVar
 
 import pytest
 from hypothesis import example, given, settings
@@ -22,6 +23,7 @@ from mirror.errors import (
     NotFound,
     RegistryError,
     TagTaken,
+    Unreachable,
 )
 from mirror.http.answer import Answer
 from mirror.http.proxies import Proxies
@@ -29,7 +31,7 @@ from mirror.oci import registry as registries
 from mirror.oci.content import Digest
 from mirror.oci.dialect import Dialect
 from mirror.oci.manifest import OCI_INDEX, OCI_MANIFEST, Manifest
-from mirror.oci.registry import Registry, RegistryRepository, next_link
+from mirror.oci.registry import Allowance, Registry, RegistryRepository, next_link
 from tests.content import artifact, blob, download, image, index, multi_platform, push, upload
 from tests.http.naps import Naps
 from tests.servers.certificates import Certificates
@@ -39,6 +41,8 @@ from tests.servers.fake import (
     FakeRegistry,
     Fault,
     Harm,
+    Manners,
+    Stored,
     answer,
     becomes,
     bytes_are,
@@ -252,6 +256,17 @@ async def test_a_head_without_a_digest(fake: FakeRegistry, repository: RegistryR
     assert ["HEAD", "GET"] == [seen.method for seen in fake.requests]
 
 
+async def test_a_head_that_is_refused_without_words(fake: FakeRegistry, repository: RegistryRepository) -> None:
+    """412 has a reason, which the answer to GET says; if GET is answered after all, so is the question."""
+    fake.faults += [Fault("HEAD .*/manifests/v1", answer(412), times=2)]
+    fake.faults += [Fault("GET .*/manifests/v1", refusal(412, "PROJECTPOLICYVIOLATION", "not signed"))]
+
+    with pytest.raises(RegistryError, match="not signed") as caught:
+        await repository.head("v1")
+    assert ("PROJECTPOLICYVIOLATION",) == caught.value.codes
+    assert _IMAGE.digest == await repository.head("v1")
+
+
 @pytest.mark.parametrize("stated", ["sha256:1", "nonsense", "md5:" + "0" * 32])
 async def test_a_digest_that_is_none(fake: FakeRegistry, repository: RegistryRepository, stated: str) -> None:
     """The registry's fault, not the operator's."""
@@ -293,6 +308,93 @@ async def test_a_registry_that_stores_other_bytes(fake: FakeRegistry, repository
         await repository.put_manifest(_IMAGE.manifest, tag="v2")
 
 
+# What may be done, and how often
+
+
+async def test_a_repository_that_is_known(fake: FakeRegistry, repository: RegistryRepository) -> None:
+    """One that is empty is; one that cannot be asked about is an error."""
+    fake.repositories["linkerd/empty"] = Stored()
+    registry = repository.registry
+    there = [await registry.repository(name).exists() for name in (_NAME, "linkerd/empty", "linkerd/none")]
+
+    assert [True, True, False] == there
+    fake.faults.append(Fault("GET .*/tags/list.*", refusal(403, "DENIED")))
+    with pytest.raises(AccessDenied, match="DENIED"):
+        await repository.exists()
+
+
+@pytest.mark.parametrize("location", ["absolute", "relative", "query"])
+async def test_an_upload_is_tried(fake: FakeRegistry, repository: RegistryRepository, location: str) -> None:
+    """It is begun and given up: nothing is left of it."""
+    fake.manners.upload_location = location  # type: ignore[assignment]
+    await repository.try_upload()
+
+    assert ["POST", "DELETE"] == [seen.method for seen in fake.requests]
+    assert {} == fake.uploads
+
+
+async def test_an_upload_that_cannot_be_given_up(fake: FakeRegistry, repository: RegistryRepository) -> None:
+    """It will expire: that is nobody's fault."""
+    fake.faults.append(Fault("DELETE .*", refusal(405, "UNSUPPORTED")))
+    await repository.try_upload()
+    fake.faults.append(Fault("DELETE .*", refusal(403, "DENIED"), times=ALWAYS))
+    await repository.try_upload()
+
+    assert 2 == len(fake.asked("POST .*"))
+
+
+@pytest.mark.parametrize(
+    ("harm", "error", "words"),
+    [
+        (refusal(403, "DENIED", "you may not push"), AccessDenied, "you may not push"),
+        (refusal(404, "NAME_UNKNOWN"), NotFound, "NAME_UNKNOWN"),
+        (answer(200), RegistryError, "answered POST with 200"),
+        (becomes(header(Location="http://me@127.0.0.1/x")), Unreachable, "what is not an address"),
+    ],
+)
+async def test_an_upload_that_may_not_be_begun(
+    fake: FakeRegistry, repository: RegistryRepository, harm: Harm, error: type[MirrorError], words: str
+) -> None:
+    """The error says why."""
+    fake.faults.append(Fault("POST .*", harm, times=ALWAYS))
+    with pytest.raises(error, match=words):
+        await repository.try_upload()
+
+
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [
+        ({}, None),
+        ({"ratelimit-limit": "100;w=21600"}, None),
+        ({"ratelimit-limit": "100;w=21600", "ratelimit-remaining": "76;w=21600"}, Allowance(76, 100, 21600)),
+        ({"ratelimit-remaining": " 0 "}, Allowance(0)),
+        ({"ratelimit-limit": "200;w=60", "ratelimit-remaining": "1"}, Allowance(1, 200, 60)),
+        ({"ratelimit-limit": "many", "ratelimit-remaining": "few"}, None),
+    ],
+)
+def test_what_is_left_of_a_limit(headers: dict[str, str], expected: Allowance | None) -> None:
+    """As Docker Hub says it."""
+    assert expected == Allowance.parse(headers)
+
+
+@given(st.text(), st.text())
+def test_any_limit_is_one_or_none(limit: str, remaining: str) -> None:
+    """Whatever the headers hold."""
+    found = Allowance.parse({"ratelimit-limit": limit, "ratelimit-remaining": remaining})
+
+    assert found is None or found.remaining >= 0
+
+
+async def test_the_last_that_was_said_of_a_limit(fake: FakeRegistry, repository: RegistryRepository) -> None:
+    """Is kept; an answer that says nothing does not take it away."""
+    said = header(ratelimit_limit="100;w=21600", ratelimit_remaining="76;w=21600")
+    fake.faults.append(Fault("HEAD .*", becomes(said)))
+    await repository.head("v1")
+    await repository.head("v1")
+
+    assert Allowance(76, 100, 21600) == repository.registry.allowance
+
+
 # Uploads
 
 
@@ -327,6 +429,32 @@ async def test_an_upload_elsewhere(fake: FakeRegistry, proxy: Proxy) -> None:
 
         assert ["PUT"] == [seen.method for seen in storage.requests]
         assert "authorization" not in storage.requests[0].headers
+
+
+async def test_chunks_that_go_elsewhere(fake: FakeRegistry, proxy: Proxy) -> None:
+    """Are sent there without the credential, which goes with those that come back."""
+    fake.manners = Manners(upload_location="relative", auth="basic", username="me", password="secret")
+    with fake_registry() as storage:
+        proxy.routes |= {"registry.example:80": fake.host, "storage.example:80": storage.host}
+        storage.uploads["1"] = fake.uploads["2"] = bytearray(b"con")  # both have what either gets
+        uploads = f"/v2/{_NAME}/blobs/uploads"
+        fake.faults.append(Fault("PATCH .*", answer(202, Location=f"http://storage.example{uploads}/1")))
+        storage.faults.append(Fault("PATCH .*", becomes(header(Location=f"http://registry.example{uploads}/2"))))
+        async with open_registry(
+            "http://registry.example",
+            username="me",
+            password="secret",
+            proxies=Proxies({"http": proxy.url}),
+            dialect=InThrees(),
+        ) as registry:
+            registry.chunk_size.refused(7)
+            await upload(registry.repository(_NAME), b"content")
+
+        assert ["3-5"] == [seen.headers["content-range"] for seen in storage.requests]
+        assert ["0-2", "6-6"] == [seen.headers["content-range"] for seen in fake.asked("PATCH .*")]
+        assert "authorization" not in storage.requests[0].headers
+        assert {True} == {"authorization" in seen.headers for seen in fake.asked("(PATCH|PUT) .*")}
+        assert b"content" == fake.repositories[_NAME].blobs[blob(b"content").digest]
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 405], ids=str)
@@ -385,6 +513,8 @@ async def test_an_upload_without_a_location(fake: FakeRegistry, repository: Regi
         (refusal(403, "DENIED", "a plan\n  has ended"), AccessDenied, "refused GET (403: DENIED a plan has ended)"),
         (refusal(404, "NAME_UNKNOWN", "no such"), NotFound, "not found (404: NAME_UNKNOWN no such)"),
         (refusal(412, "PRECONDITION", "immutable"), RegistryError, "answered GET with 412: PRECONDITION immutable"),
+        (answer(413, b"<html>", Server="nginx/1.24.0"), RegistryError, "nginx/1.24.0 refused GET as too large (413)"),
+        (answer(413, Server="a\x1b[2Jb" + "c" * 99), RegistryError, "a[2Jb" + "c" * 55 + " refused GET as too large"),
         (answer(418, b"<html><h1>I am a teapot</h1>"), RegistryError, "answered GET with 418"),
         (answer(400, b'{"errors": "x"}'), RegistryError, "answered GET with 400"),
         (answer(400, b'{"errors": [null]}'), RegistryError, "answered GET with 400"),
@@ -392,8 +522,12 @@ async def test_an_upload_without_a_location(fake: FakeRegistry, repository: Regi
         (answer(400, b"[" * 100_000), RegistryError, "answered GET with 400"),
         (refusal(400, "X\x1b[31m", "a\x1b[2Jb\x00c\u202ed"), RegistryError, "answered GET with 400: X[31m a[2Jbcd"),
         (refusal(400, "X", "long " * 10_000), RegistryError, "long long"),
+        (refusal(400, "X", "Basic bWU6aHVudGVyMg== is old"), RegistryError, "400: X Basic ... is old"),
+        (refusal(400, "X", "no bearer eyJhbGciOiJ9.e30.c2ln, please"), RegistryError, "X no bearer ..., please"),
+        (refusal(400, "X", "Basic authentication is off"), RegistryError, "400: X Basic authentication is off"),
     ],
-    ids=["403", "404", "412", "html", "odd", "null", "number", "deep", "escapes", "long"],
+    ids=["403", "404", "412", "413", "413 by whom", "html", "odd", "null", "number", "deep", "escapes", "long",
+         "credential", "token", "none"],
 )  # fmt: skip
 async def test_refusals(
     fake: FakeRegistry, repository: RegistryRepository, harm: Harm, error: type[RegistryError], words: str
@@ -454,10 +588,20 @@ async def test_what_is_accepted(fake: FakeRegistry, repository: RegistryReposito
 # Dialects
 
 
+class InThrees(Dialect):
+    """Tries chunks of three bytes."""
+
+    chunk_sizes: ClassVar[tuple[int, ...]] = (3,)
+
+
 class Odd(Dialect):
-    """Asks before it stores; a 412 is a tag that may not be changed, a 418 one that is not there."""
+    """Asks before it stores; a 412 is a tag that may not be changed, a 418 one that is not there.
+
+    Nothing is read without a credential.
+    """
 
     asks_before_put = True
+    reads_without_credential = False
 
     def meant(self, answer: Answer, *, sent: str) -> Answer:
         return replace(answer, status=404) if answer.status == 418 else answer
@@ -480,6 +624,30 @@ async def test_an_answer_is_what_the_registry_means(odd: RegistryRepository, fak
     fake.faults.append(Fault("HEAD .*", answer(418), times=ALWAYS))
 
     assert await odd.head("v1") is None
+
+
+async def test_a_credential_that_is_not_given_up(fake: FakeRegistry) -> None:
+    """Where nobody reads without one, the registry's own words are what is told, and no request goes without it."""
+    fake.manners.auth, fake.manners.username, fake.manners.password = "basic", "me", "right"
+    fake.faults.append(Fault("GET .*", refusal(403, "DENIED", "not for you"), times=ALWAYS))
+    fake.faults.append(Fault("HEAD .*", answer(401, WWW_Authenticate="Basic"), times=1))
+    fake.faults.append(Fault("HEAD .*", answer(403), times=ALWAYS))
+    async with open_registry(fake.url, username="me", password="right", dialect=Odd()) as opened:
+        with pytest.raises(AccessDenied, match="DENIED not for you"):
+            await opened.repository(_NAME).head("v1")
+
+    assert [False, True, True] == ["authorization" in seen.headers for seen in fake.requests]
+
+
+async def test_why_nothing_may_be_read(fake: FakeRegistry, repository: RegistryRepository) -> None:
+    """An answer to HEAD has no body: it is GET that says so, or gives what HEAD would not."""
+    fake.add(_NAME, _IMAGE, "v1")
+    fake.faults.append(Fault("HEAD .*", answer(403), times=ALWAYS))
+    assert _IMAGE.digest == await repository.head("v1")
+
+    fake.faults.append(Fault("GET .*", refusal(403, "DENIED", "not for you"), times=ALWAYS))
+    with pytest.raises(AccessDenied, match="DENIED not for you"):
+        await repository.head("v1")
 
 
 @pytest.mark.parametrize("tag", ["", "v1"])
