@@ -379,7 +379,14 @@ class App:
         from mirror.doctor.doctor import Doctor  # late: only its command needs it
 
         return Doctor(
-            self.catalogue(), self.source, self.mirrors(to), self.wanted(), find_helm(), configuration, warnings
+            self.catalogue(),
+            self.source,
+            self.mirrors(to),
+            self.wanted(),
+            self.signatures(),
+            find_helm(),
+            configuration,
+            warnings,
         )
 
     def syncer(self, progress: Progress, to: str = "", accept: Mapping[Reference, Digest] | None = None) -> Syncer:

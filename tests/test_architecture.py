@@ -56,7 +56,7 @@ RULES: dict[str, tuple[str, ...]] = {
     "destinations.ecr.refusals": ("errors",),
     "destinations.ecr.repositories": ("plan",),
     "doctor": (*ENGINE, "http", "durations", "inventory", "signatures"),
-    "doctor.diagnosis": ("errors", "durations", "findings", "oci.registry"),
+    "doctor.diagnosis": ("errors", "durations", "findings", "oci.registry", "trust.verdict"),
     "__main__": ("cli",),
 }
 

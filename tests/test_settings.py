@@ -158,7 +158,7 @@ class TestFile:
             registry = "127.0.0.1:3"
             prefix = "linkerd"
             [policy]
-            signatures = "off"
+            signatures = "warn"
             referrers = "require"
             [overrides]
             directory = "/srv/bench/overrides"
@@ -188,10 +188,34 @@ class TestFile:
             id="nothing near",
         ),
         pytest.param(
-            '[policy]\nsignatures = "require"',
-            'policy.signatures is "require": signatures are not checked yet; until a version that does, only "off" is '
-            "allowed",
+            '[policy]\nsignatures = "yes"',
+            'policy.signatures is "yes": expected "require", "warn" or "off"',
             id="signatures",
+        ),
+        pytest.param(
+            '[policy]\nreferrers = "off"',
+            'policy: referrers = "off" leaves signatures behind',
+            id="signatures that do not travel",
+        ),
+        pytest.param(
+            '[[policy.identities]]\nimages = "a.b/*"',
+            "policy.identities.0: expected either issuer and identity, or key",
+            id="nobody",
+        ),
+        pytest.param(
+            '[[policy.identities]]\nimages = "a.b/*"\nissuer = "https://i"',
+            "policy.identities.0: an identity needs both issuer and identity",
+            id="half an identity",
+        ),
+        pytest.param(
+            '[[policy.identities]]\nimages = "everything"\nkey = "cosign.pub"',
+            "policy.identities.0: 'everything' is not a pattern of images",
+            id="no pattern of images",
+        ),
+        pytest.param(
+            '[[policy.identities]]\nimages = "a.b/*"\nissuer = "i"\nidentity = "x"\ntransparency_log = true',
+            "policy.identities.0: transparency_log is for keys",
+            id="log of an identity",
         ),
         pytest.param(
             '[policy]\nmoved_tags = "keep"',

@@ -74,6 +74,8 @@ class Release:
 
     repositories: Mapping[str, StoredRepository]
     archives: Mapping[str, bytes]
+    public_key: bytes
+    """Of who signed Linkerd's own images, PEM."""
 
     def index(self, url: str) -> bytes:
         """index.yaml as `helm repo index --url` writes it."""
@@ -84,11 +86,12 @@ class Release:
         return f'apiVersion: v1\nentries:\n{entries}generated: "{_CREATED}"\n'.encode()
 
 
-def build(signer: KeyPair) -> Release:
-    """The release, Linkerd's own images signed by *signer*; a tenth of a second of work."""
+def build() -> Release:
+    """The release, Linkerd's own images signed with a new key; a tenth of a second of work."""
+    signer = KeyPair.generate()
     repositories = {name: _repository(name, tag, signer if name != THIRD_PARTY else None) for name, tag in TAGS.items()}
     archives = {_archive_name(name): _archive(name, files) for name, files in _CHARTS.items()}
-    return Release(repositories, archives)
+    return Release(repositories, archives, signer.public_pem)
 
 
 # Images

@@ -20,7 +20,6 @@ from urllib.parse import parse_qs, urlsplit
 
 from mirror.demo.release import RELEASE, Release, StoredRepository, build
 from mirror.oci.content import Digest
-from mirror.trust.keys import KeyPair
 
 __all__ = ["HOSTS", "RELEASE", "Upstream"]
 
@@ -36,8 +35,7 @@ class Upstream:
 
     def __init__(self, *, tamper: str = "", release: Release | None = None) -> None:
         """*tamper* is the repository whose layer is altered in flight, until `stop_tampering`."""
-        self.signer = KeyPair.generate()
-        self.release = release or build(self.signer)
+        self.release = release or build()
         if tamper and tamper not in self.release.repositories:
             raise ValueError(f"there is no repository {tamper} in the release")
         self._tampered = tamper

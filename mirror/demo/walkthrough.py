@@ -64,7 +64,7 @@ async def walk(directory: Path, progress: Progress, steps: Steps) -> bool:
 def _app(upstream: Upstream, directory: Path) -> App:
     key = directory / "cosign.pub"
     directory.mkdir(parents=True, exist_ok=True)
-    key.write_bytes(upstream.signer.public_pem)
+    key.write_bytes(upstream.release.public_key)
     settings = Settings.model_validate(
         {
             **upstream.configuration,

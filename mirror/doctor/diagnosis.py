@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from mirror.durations import format_duration
 from mirror.errors import AccessDenied, MirrorError, RegistryError, Untrusted
 from mirror.findings import Finding, State
+from mirror.trust.verdict import Policy
 
 if TYPE_CHECKING:
     from mirror.oci.registry import Allowance
@@ -275,14 +276,11 @@ def _question(finding: Finding) -> tuple[str, str]:
     return finding.subject, finding.check
 
 
-def signatures(policy: str) -> Finding:
+def signatures(policy: Policy) -> Finding:
     """What *policy* says of signatures."""
-    if policy == "off":
-        return Finding(
-            "trust",
-            "signatures",
-            "warning",
-            "signatures are not checked yet: what is copied is what upstream has",
-            'none yet: a version that checks them will take policy.signatures = "require"',
-        )
-    return Finding("trust", "signatures", "ok", f'policy.signatures = "{policy}"')
+    told = f'policy.signatures = "{policy}"'
+    if policy == "require":
+        return Finding("trust", "signatures", "ok", told)
+    lets_in = "they are not looked at" if policy == "off" else "an image whose signature does not hold is let in"
+    remedy = 'set policy.signatures = "require", once what it refuses is settled'
+    return Finding("trust", "signatures", "warning", f"{told}: {lets_in}", remedy)

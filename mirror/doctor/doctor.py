@@ -22,6 +22,7 @@ from mirror.oci.layout import LayoutRepository
 from mirror.oci.reference import Reference, Repository
 from mirror.oci.registry import RegistryRepository
 from mirror.plan import RECORD_NAME, targets
+from mirror.signatures import Signatures
 from mirror.tasks import gather
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ class Doctor:
     """The repository where it really is; raises for a host that only a chart names."""
     mirrors: Sequence[Mirror]
     wanted: Wanted
+    signatures: Signatures
     helm: str | None
     configuration: Path | None
     """The file that was read; None: there is none."""
@@ -107,6 +109,19 @@ class Doctor:
         )
         return tuple(finding for several in done for finding in several)
 
+    async def _trust(self) -> Sequence[Finding]:
+        found = [diagnosis.signatures(self.signatures.policy)]
+        if self.signatures.policy == "off":
+            return found
+        try:
+            await asyncio.wait_for(self.signatures.trust.root.load(), self.patience_s)
+        except TimeoutError:
+            told = f"Sigstore's root of trust was not there after {self.patience_s:.0f} s"
+            return [*found, Finding("trust", "root", "failed", told, "check the network, or give policy.trusted_root")]
+        except MirrorError as exc:
+            return [*found, Finding("trust", "root", "failed", str(exc))]
+        return [*found, Finding("trust", "root", "ok", f"{self.signatures.trust.root} can be read, and holds today")]
+
     async def _here(self) -> Sequence[Finding]:
         file = f"{self.configuration} holds" if self.configuration else "there is no file: the defaults hold"
         found = [Finding("configuration", "file", "ok", file)]
@@ -114,7 +129,7 @@ class Doctor:
             Finding("configuration", "environment", "warning", text, "correct its name, or unset it")
             for text in self.warnings
         ]
-        found += [diagnosis.signatures(self.wanted.signatures), await machine.helm(self.helm)]
+        found += [*await self._trust(), await machine.helm(self.helm)]
         if any(mirror.pull_registry for mirror in self.mirrors):
             found.append(await machine.directory("overrides", self.wanted.overrides_directory))
         return found

@@ -50,6 +50,9 @@ class RootFile:
     path: Path
     _root: TrustedRoot | None = field(default=None, init=False)
 
+    def __str__(self) -> str:
+        return f"the trusted root {self.path}"
+
     async def load(self) -> TrustedRoot:
         """See RootOfTrust; never old."""
         if self._root is None:
@@ -77,6 +80,9 @@ class PublicRoot:
     _root: TrustedRoot | None = field(default=None, init=False)
     _loaded_at: float = field(default=0.0, init=False)
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
+
+    def __str__(self) -> str:
+        return f"Sigstore's root of trust of {urlsplit(self.url).netloc}"
 
     async def load(self) -> TrustedRoot:
         """See RootOfTrust; old after a day."""

@@ -116,7 +116,7 @@ def bed(work: Path, count: int) -> Iterator[Bed]:
             "channels": {"edge": {"chart_repository": f"http://{at.group(1)}"}},
             "registries": {"ghcr.io": {"endpoint": source.url}},
             "destinations": {"scale": {"kind": "registry", "registry": destination.host, "prefix": PREFIX}},
-            "policy": {"referrers": "off"},
+            "policy": {"signatures": "off", "referrers": "off"},
         }
         write_toml(work / "mirror.toml", document)
         yield Bed(source, destination, work)

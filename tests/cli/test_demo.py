@@ -24,6 +24,7 @@ def test_it_tells_the_whole_story(desk: Desk) -> None:
             "failed cr.l5d.io/linkerd/proxy",
             "no values were written for linkerd-control-plane",
             "brought in step",
+            "signatures: 8 signed, 1 third party",
             "in step, 9 images",
             "every byte read",
             'controllerImageVersion: "edge-26.1.1@sha256:',
@@ -32,7 +33,7 @@ def test_it_tells_the_whole_story(desk: Desk) -> None:
     ]
     assert sorted(at) == at
     assert "not proven" in said.out
-    assert {"mirror", "overrides"} == {each.name for each in Path("demo").iterdir()}
+    assert {"cosign.pub", "mirror", "overrides"} == {each.name for each in Path("demo").iterdir()}
 
 
 def test_again_into_the_same_directory(desk: Desk) -> None:

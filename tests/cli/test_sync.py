@@ -85,7 +85,7 @@ class TestAnswers:
         assert 0 == settled.code
         assert 0 == desk.run("sync", "--to", "oci:out").code
 
-    def test_signatures_are_not_checked_and_it_says_so(self, desk: Desk) -> None:
+    def test_signatures_are_off_and_it_says_so(self, desk: Desk) -> None:
         """Once, as a warning."""
         said = desk.run("sync", "--to", "oci:out")
 

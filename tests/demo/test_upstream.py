@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+from base64 import b64decode
 from collections.abc import Iterator
 
 import httpx
 import pytest
 import yaml
+from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, EllipticCurvePublicKey
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from mirror.demo import release as made
 from mirror.demo.upstream import RELEASE, Upstream
@@ -38,13 +42,33 @@ def client(upstream: Upstream) -> Iterator[httpx.Client]:
 
 class TestRelease:
     def test_the_same_bytes_each_time(self, built: made.Release) -> None:
-        """So its digests can be written down."""
-        assert built == made.build()
+        """All but signatures, which are made with a new key: so digests can be written down."""
+        again = made.build()
+
+        assert built.archives == again.archives
+        assert {name: built.repositories[name].tags[tag] for name, tag in made.TAGS.items()} == {
+            name: again.repositories[name].tags[tag] for name, tag in made.TAGS.items()
+        }
+
+    def test_linkerds_own_images_are_signed(self, built: made.Release) -> None:
+        """At cosign's tag, with the key that comes along; a third party's is not."""
+        key = load_pem_public_key(built.public_key)
+        assert isinstance(key, EllipticCurvePublicKey)
+        for name, repository in built.repositories.items():
+            signed = Digest.parse(repository.tags[made.TAGS[name]])
+            tags = set(repository.tags) - {made.TAGS[name]}
+            assert tags == (set() if name == made.THIRD_PARTY else {signed.fallback_tag(".sig")})
+            for tag in tags:
+                [layer] = json.loads(repository.manifests[repository.tags[tag]].raw)["layers"]
+                payload = repository.blobs[layer["digest"]]
+                signature = b64decode(layer["annotations"]["dev.cosignproject.cosign/signature"])
+                key.verify(signature, payload, ECDSA(SHA256()))
+                assert str(signed) == json.loads(payload)["critical"]["image"]["docker-manifest-digest"]
 
     def test_images_are_whole(self, built: made.Release) -> None:
         """Two platforms, an attestation of each, every child and blob there with its digest."""
         for name, repository in built.repositories.items():
-            (digest,) = repository.tags.values()
+            digest = repository.tags[made.TAGS[name]]
             stored = repository.manifests[digest]
             index = Manifest.parse(stored.raw, stored.media_type, where=name)
             platforms = [child for child in index.children if attestation_subject(child) is None]
@@ -107,7 +131,7 @@ class TestRelease:
 class TestRegistry:
     def test_a_manifest(self, client: httpx.Client, built: made.Release) -> None:
         """By tag and by digest, GET and HEAD alike."""
-        (digest,) = built.repositories["linkerd/proxy"].tags.values()
+        digest = built.repositories["linkerd/proxy"].tags[made.TAGS["linkerd/proxy"]]
 
         for version in (RELEASE, digest):
             got = client.get(f"/v2/linkerd/proxy/manifests/{version}")
@@ -130,10 +154,12 @@ class TestRegistry:
 
     def test_tags(self, client: httpx.Client) -> None:
         """Listed, and page by page when asked."""
-        assert {"name": "linkerd/cni-plugin", "tags": ["v1.6.8"]} == client.get(
-            "/v2/linkerd/cni-plugin/tags/list"
-        ).json()
-        page = client.get("/v2/linkerd/cni-plugin/tags/list?n=1&last=a")
+        listed = client.get("/v2/linkerd/cni-plugin/tags/list").json()
+        page = client.get("/v2/linkerd/cni-plugin/tags/list?n=1&last=t")
+
+        assert "linkerd/cni-plugin" == listed["name"]
+        assert ["sha256-", "v1.6.8"] == [tag[:7] for tag in listed["tags"]]
+        assert ["v1.6.8"] == page.json()["tags"]
         assert "link" not in page.headers
 
     @pytest.mark.parametrize(

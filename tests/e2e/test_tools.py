@@ -8,11 +8,14 @@ import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from mirror.demo.release import RELEASE, TAGS
+from mirror.demo.release import RELEASE, TAGS, THIRD_PARTY, StoredRepository
 from mirror.demo.upstream import Upstream
+from mirror.oci.content import Digest
+from mirror.oci.manifest import Manifest
 from tests.e2e.conftest import Start
 from tests.servers.distribution import Distribution
 from tests.servers.tools import absent, require
@@ -26,22 +29,29 @@ def demo() -> Iterator[Upstream]:
 
 
 @pytest.fixture
-def in_registry(demo: Upstream, open_distribution: Distribution, path: str, start: Start) -> str:
+def configuration(demo: Upstream, tmp_path: Path) -> dict[str, Any]:
+    """Its registries, and the key that it is signed with."""
+    key = tmp_path / "cosign.pub"
+    key.write_bytes(demo.release.public_key)
+    return demo.configuration | {"policy": {"identities": [{"images": "ghcr.io/linkerd/*", "key": str(key)}]}}
+
+
+@pytest.fixture
+def in_registry(configuration: dict[str, Any], open_distribution: Distribution, path: str, start: Start) -> str:
     """`HOST/PREFIX` of a mirror of it."""
     place = f"{open_distribution.host}/{path}"
-    sync(demo, start, place)
+    sync(configuration, start, place)
     return place
 
 
-def sync(demo: Upstream, start: Start, to: str) -> None:
-    with start(demo.configuration, "sync", RELEASE, "--to", to) as process:
+def sync(configuration: dict[str, Any], start: Start, to: str) -> None:
+    with start(configuration, "sync", RELEASE, "--to", to) as process:
         _, err = process.communicate(timeout=60)
     assert 0 == process.returncode, err
 
 
 def digest_of(demo: Upstream, name: str) -> str:
-    [digest] = demo.release.repositories[name].tags.values()
-    return digest
+    return demo.release.repositories[name].tags[TAGS[name]]
 
 
 class TestSkopeo:
@@ -67,10 +77,12 @@ class TestSkopeo:
 
         assert 4 + 2 + 4 + 4 <= len(list((tmp_path / "proxy").iterdir()))
 
-    def test_it_reads_the_layout(self, demo: Upstream, start: Start, tmp_path: Path) -> None:
+    def test_it_reads_the_layout(
+        self, demo: Upstream, configuration: dict[str, Any], start: Start, tmp_path: Path
+    ) -> None:
         """By NAME:TAG."""
         skopeo = require("skopeo")
-        sync(demo, start, "oci:out")
+        sync(configuration, start, "oci:out")
         for name, tag in TAGS.items():
             told = json.loads(_said(skopeo, "inspect", "--raw", f"oci:{tmp_path / 'out'}:{name.split('/')[-1]}:{tag}"))
 
@@ -121,16 +133,25 @@ class TestContainerd:
         listed = _said(*ctr, "content", "ls", "--quiet").split()
 
         stored = demo.release.repositories["linkerd/proxy"]
-        assert set() == {digest, *stored.manifests, *stored.blobs} - set(listed)
+        evidence = stored.tags[Digest.parse(digest).fallback_tag(".sig")]
+        graph = {digest, *stored.manifests, *stored.blobs} - {evidence, *_blobs_of(stored, evidence)}
+        assert set() == graph - set(listed)
         images = _said(*ctr, "images", "ls").splitlines()
         assert any(reference in line and digest in line for line in images)
 
     def test_it_finds_what_values_do_not_reach(
-        self, demo: Upstream, open_distribution: Distribution, path: str, start: Start, ctr: list[str], tmp_path: Path
+        self,
+        demo: Upstream,
+        configuration: dict[str, Any],
+        open_distribution: Distribution,
+        path: str,
+        start: Start,
+        ctr: list[str],
+        tmp_path: Path,
     ) -> None:
         """By upstream's own name, where hosts.toml says that a mirror with paths = "upstream" stands for its host."""
         destination = {"kind": "registry", "registry": open_distribution.host, "prefix": path, "paths": "upstream"}
-        with start(demo.configuration | {"destinations": {"nodes": destination}}, "sync", RELEASE) as process:
+        with start(configuration | {"destinations": {"nodes": destination}}, "sync", RELEASE) as process:
             process.communicate(timeout=60)
         assert 0 == process.returncode
         (tmp_path / "certs.d" / "docker.io").mkdir(parents=True)
@@ -145,6 +166,24 @@ class TestContainerd:
 
         [image] = [line for line in _said(*ctr, "images", "ls").splitlines() if line.startswith(reference)]
         assert digest_of(demo, "prom/prometheus") in image
+
+
+class TestCosign:
+    def test_it_verifies_what_is_in_the_mirror(self, demo: Upstream, in_registry: str, tmp_path: Path) -> None:
+        """Every image that is signed, by the mirror's name and with nothing but the key."""
+        cosign = require("cosign")
+        (tmp_path / "signer.pub").write_bytes(demo.release.public_key)
+        signed = [name for name in TAGS if name != THIRD_PARTY]
+        for name in signed:
+            image = f"{in_registry}/{name.rpartition('/')[2]}:{TAGS[name]}"
+            key = ("--key", str(tmp_path / "signer.pub"), "--insecure-ignore-tlog", "--offline")
+            [told] = json.loads(_said(cosign, "verify", *key, "--allow-http-registry", image))
+
+            assert digest_of(demo, name) == told["critical"]["image"]["docker-manifest-digest"]
+
+
+def _blobs_of(stored: StoredRepository, digest: str) -> set[str]:
+    return {str(blob.digest) for blob in Manifest.parse(stored.manifests[digest].raw, where="the demo").blobs}
 
 
 def _said(*command: str) -> str:

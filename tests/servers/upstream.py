@@ -185,11 +185,18 @@ def write_toml(path: Path, document: Mapping[str, Any]) -> Path:
     """*path* holds *document* as TOML."""
     lines: list[str] = []
 
+    def inline(value: Any) -> str:
+        if isinstance(value, list):
+            return f"[{', '.join(map(inline, value))}]"
+        if isinstance(value, dict):
+            return f"{{{', '.join(f'{json.dumps(key)} = {inline(each)}' for key, each in value.items())}}}"
+        return json.dumps(value)
+
     def table(names: tuple[str, ...], content: Mapping[str, Any]) -> None:
         if names:
             lines.append(f"[{'.'.join(json.dumps(name) for name in names)}]")
         lines.extend(
-            f"{json.dumps(key)} = {json.dumps(value)}" for key, value in content.items() if not isinstance(value, dict)
+            f"{json.dumps(key)} = {inline(value)}" for key, value in content.items() if not isinstance(value, dict)
         )
         for key, value in content.items():
             if isinstance(value, dict):
