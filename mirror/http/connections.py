@@ -102,15 +102,45 @@ class Connection:
         """Closed by the other side, or idle for too long."""
         if self.http.sock is None or time.monotonic() - self.freed_at > _IDLE_MAX_S:
             return True
-        waiting = select.poll()
-        waiting.register(self.http.sock, select.POLLIN)
-        return bool(waiting.poll(0))  # readable while idle: the end, or an alert
+        return _is_readable(self.http.sock)  # while idle: the end, or an alert
+
+    def early_answer(self) -> http.client.HTTPResponse | None:
+        """The answer that came although the request's body was not sent to its end; None where none did."""
+        if not _is_readable(self.http.sock):
+            return None
+        response = http.client.HTTPResponse(self.http.sock, method="PUT")
+        try:
+            if self._is_no_more_than_a_ticket(response):
+                response.close()
+                return None
+            response.begin()
+        except BaseException:
+            response.close()
+            raise
+        return response
+
+    def _is_no_more_than_a_ticket(self, response: http.client.HTTPResponse) -> bool:
+        """Whether what came is of TLS itself: a session ticket, after its handshake (RFC 8446 §4.6.1)."""
+        self.http.sock.settimeout(0)
+        try:
+            response.fp.peek(1)
+        except ssl.SSLWantReadError:
+            return True
+        finally:
+            self.http.sock.settimeout(self._idle_timeout_s)
+        return False
 
     def abort(self) -> None:
         """What blocks on it fails; its own thread closes it."""
         if self._sock is not None:
             with contextlib.suppress(OSError):
                 self._sock.shutdown(socket.SHUT_RDWR)
+
+
+def _is_readable(sock: socket.socket) -> bool:
+    waiting = select.poll()
+    waiting.register(sock, select.POLLIN)
+    return bool(waiting.poll(0))
 
 
 def _proxy_authorization(proxy: Proxy) -> dict[str, str]:

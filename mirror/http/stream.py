@@ -1,9 +1,9 @@
 """Blob bodies on the wire: read and written in worker threads (oci/blob.py, Body and Upload).
 
     HttpBody     a GET that is sent at the first read, from an offset on
-    HttpUpload   a PUT that is sent at the first write, answered at finish
+    HttpUpload   a PUT, or a PATCH, that is sent at the first write, answered at finish
 
-Neither is ever sent twice from here: how a blob that broke off goes on is decided by who copies it (oci/copy.py).
+Neither is ever sent twice from here: how a blob that broke off goes on is decided by who copies it (oci/transfer.py).
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import http.client
 import re
 from collections.abc import Callable, Mapping
+from typing import Literal
 from urllib.parse import urlsplit
 
 import structlog
@@ -25,9 +26,11 @@ from mirror.http.answer import (
     origin,
     refused_by_proxy,
 )
-from mirror.http.connections import Connections, Exchange
+from mirror.http.connections import Connection, Connections, Exchange
 
 _REFUSAL_MAX = 64 * 1024  # bytes read of an error's body
+# distribution-spec v1.1 has 201 and 202; of a PATCH the others are taken too (ggcr, pkg/v1/remote/write.go)
+_TAKEN = {"PUT": frozenset({201, 204}), "PATCH": frozenset({201, 202, 204})}
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(?:\d+|\*)")
 
 Refusal = Callable[[Answer], MirrorError]
@@ -125,8 +128,9 @@ class HttpBody(Exchange):
 class HttpUpload(Exchange):
     """A blob being written by one PUT to *url*, *size* bytes: a body that breaks off before them makes no blob.
 
+    A PATCH, as *method*, carries so many bytes of one (oci/chunks.py).
     *session* is where the registry says what it has of it.
-    *refusal* makes the error for an answer that is not 201 or 204.
+    *refusal* makes the error for an answer that does not say that all was taken.
     """
 
     def __init__(
@@ -138,10 +142,11 @@ class HttpUpload(Exchange):
         headers: Mapping[str, str],
         refusal: Refusal,
         session: str = "",
+        method: Literal["PUT", "PATCH"] = "PUT",
     ) -> None:
         super().__init__(connections)
         self.session = session
-        self._url, self._refusal = url, refusal
+        self._method, self._url, self._refusal = method, url, refusal
         self._headers = {**headers, "Content-Length": str(size), "Content-Type": "application/octet-stream"}
 
     def write(self, data: memoryview) -> None:
@@ -150,36 +155,46 @@ class HttpUpload(Exchange):
 
     def finish(self) -> None:
         """See Upload; raises what the registry answered if it did not take the blob."""
-        self._blocking(self._finish, url=lambda: self._url)
+        self.taken()
+
+    def taken(self) -> Answer:
+        """The answer that says that all was taken; raises what else the registry answered."""
+        return self._blocking(self._answered, url=lambda: self._url)
 
     def _write(self, data: memoryview) -> None:
+        connection = self._begun()
         try:
-            self._begun()
-            assert self._connection is not None  # noqa: S101 - it has just begun
-            self._connection.http.send(data)
+            if early := connection.early_answer():
+                raise self._refused(early)
+            connection.http.send(data)
         except (OSError, http.client.HTTPException) as exc:
-            if early := self._early_answer(exc):
-                raise early from exc
+            if refused := self._refused_before(exc):
+                raise refused from exc
             raise
 
-    def _finish(self) -> None:
-        self._begun()
-        assert self._connection is not None  # noqa: S101 - it has just begun
-        response = self._connection.http.getresponse()
+    def _answered(self) -> Answer:
+        response = self._begun().http.getresponse()
         answer = _answer(response, self._url)
         self._keep(response)
-        if answer.status not in (201, 204):
+        if answer.status not in _TAKEN[self._method]:
             raise _refused(self._refusal, answer)
+        return answer
 
-    def _begun(self) -> None:
+    def _begun(self) -> Connection:
         if self._is_aborted or self._connection is None:
-            self._send("PUT", self._url, self._headers, has_body=True)
+            self._send(self._method, self._url, self._headers, has_body=True)
+        assert self._connection is not None  # noqa: S101 - it has just begun
+        return self._connection
 
-    def _early_answer(self, exc: Exception) -> MirrorError | None:
-        """The refusal of a registry that answered, and hung up, before all was sent."""
+    def _refused(self, response: http.client.HTTPResponse) -> MirrorError:
+        with response:
+            return _refused(self._refusal, _answer(response, self._url))
+
+    def _refused_before(self, exc: Exception) -> MirrorError | None:
+        """The refusal of a registry that answered, and hung up, before all was sent, which *exc* says."""
         if self._connection is None or self._is_aborted or isinstance(exc, TimeoutError):
             return None
         try:
-            return _refused(self._refusal, _answer(self._connection.http.getresponse(), self._url))
+            return self._refused(self._connection.http.getresponse())
         except (OSError, http.client.HTTPException):
             return None

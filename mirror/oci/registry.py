@@ -16,7 +16,7 @@ import re
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import quote, urlencode, urlsplit
 
 import structlog
@@ -40,6 +40,7 @@ from mirror.http.transport import Transport
 from mirror.oci import manifest as manifests
 from mirror.oci.auth import Authenticator
 from mirror.oci.blob import Upload
+from mirror.oci.chunks import ChunkedUpload, ChunkSize
 from mirror.oci.content import Descriptor, Digest, verified
 from mirror.oci.dialect import Dialect
 from mirror.oci.manifest import Manifest
@@ -102,7 +103,12 @@ class Registry:
     """Known, once seen: the API is not asked again (project-zot/zot#1801)."""
     allowance: Allowance | None = field(default=None, init=False)
     """The last that was said of it."""
+    chunk_size: ChunkSize = field(init=False)
+    """How much of a blob one request carries, as learned in this run: all of it, until that was too large."""
     _warnings: set[str] = field(default_factory=set, init=False)
+
+    def __post_init__(self) -> None:
+        self.chunk_size = ChunkSize(self.dialect.chunk_sizes)
 
     def repository(self, path: str) -> RegistryRepository:
         """The repository at *path*; nothing is asked yet."""
@@ -183,6 +189,8 @@ def refusal(answer: Answer, *, where: str, asked: str) -> RegistryError:
             )
         case 404:
             return NotFound(f"{where}: not found (404{said})", **facts)
+        case 413:
+            return RegistryError(f"{where}: {_server(answer)} refused {asked} as too large (413{said})", **facts)
         case 429:
             return RegistryError(
                 f"{where}: too many requests (429{said}): try again later", wait_s=answer.wait_s(), **facts
@@ -193,6 +201,24 @@ def refusal(answer: Answer, *, where: str, asked: str) -> RegistryError:
                 wait_s=answer.wait_s(),
                 **facts,
             )
+
+
+def _closing(session: str, blob: Descriptor) -> str:
+    """Where the PUT goes that makes *blob* of what *session* has, whose own query stays as it is."""
+    return session + ("&" if urlsplit(session).query else "?") + "digest=" + quote(str(blob.digest), safe=":")
+
+
+def _too_large(refused: RegistryError, size: int) -> RegistryError:
+    """*refused*, a 413 to a request of *size* bytes, not in a registry's form: what to do about what is before it."""
+    return RegistryError(
+        f"{refused}: it takes no request of {size} bytes: have it take larger ones, "
+        'as an nginx ingress does with the annotation nginx.ingress.kubernetes.io/proxy-body-size: "0"',
+        status=refused.status,
+        codes=refused.codes,
+        words=refused.words,
+        where=refused.where,
+        asked=refused.asked,
+    )
 
 
 def _read_on(url: str, read: set[str], *, where: str) -> None:
@@ -209,8 +235,16 @@ def _error_codes(body: bytes) -> tuple[tuple[str, ...], str]:
         words = "; ".join(" ".join(filter(None, (str(e.get("code", "")), str(e.get("message", ""))))) for e in errors)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return (), ""
-    # a terminal may show it: no line breaks, no escapes
-    return codes, "".join(filter(str.isprintable, " ".join(words.split())))[:500]
+    return codes, _printable(words)[:500]
+
+
+def _server(answer: Answer) -> str:
+    """What *answer* says that it comes from: it need not be the registry."""
+    return _printable(answer.headers.get("server", ""))[:60] or "what answers there"
+
+
+def _printable(text: str) -> str:  # a terminal may show it: no line breaks, no escapes
+    return "".join(filter(str.isprintable, " ".join(text.split())))
 
 
 def _stated_digest(answer: Answer, *, where: str) -> Digest | None:
@@ -364,7 +398,7 @@ class RegistryRepository:
             offset=offset,
         )
 
-    async def start_upload(self, blob: Descriptor, *, mount_from: str = "") -> HttpUpload | None:
+    async def start_upload(self, blob: Descriptor, *, mount_from: str = "") -> Upload | None:
         """See Destination; distribution-spec v1.1 #mounting-a-blob-from-another-repository, #post-then-put."""
         where = self._at(blob.digest)
         answer = await self._mount(blob, mount_from) if mount_from else None
@@ -376,6 +410,7 @@ class RegistryRepository:
         location = answer.headers.get("location")
         if answer.status not in (201, 202) or not location:
             raise self.registry.refusal(answer, where=where, asked="POST")
+        self.registry.chunk_size.ask_for_least(answer.headers.get("oci-chunk-min-length", ""))
         return await self._upload(checked_target(answer.url, location, what="an upload location"), blob)
 
     async def try_upload(self) -> None:
@@ -398,7 +433,7 @@ class RegistryRepository:
         with suppress(WorldError):
             await self.registry.request("DELETE", session, scope=scope, where=self.name)
 
-    async def resumed_upload(self, blob: Descriptor, broken: Upload) -> tuple[HttpUpload, int] | None:
+    async def resumed_upload(self, blob: Descriptor, broken: Upload) -> tuple[Upload, int] | None:
         """See Destination; docker-registry drops a session whose body broke off, others keep what came."""
         if not broken.session or origin(broken.session) != origin(self.registry.endpoint):
             return None
@@ -406,38 +441,60 @@ class RegistryRepository:
         answer = await self.registry.request("GET", broken.session, scope=scope, where=where)
         held = _HELD.fullmatch(answer.headers.get("range", ""))
         offset = int(held[1]) + 1 if held else 0
-        if answer.status != 204 or not 1 < offset < blob.size:  # "0-0" is said of none, too
+        if answer.status != 204 or not 1 < offset <= blob.size:  # "0-0" is said of none, too
             return None
         session = checked_target(
             answer.url, answer.headers.get("location") or broken.session, what="an upload location"
         )
         return await self._upload(session, blob, offset=offset), offset
 
-    async def _upload(self, session: str, blob: Descriptor, *, offset: int = 0) -> HttpUpload:
-        where, scope = self._at(blob.digest), self._scope("pull,push")
-        at = session + ("&" if urlsplit(session).query else "?") + "digest=" + quote(str(blob.digest), safe=":")
+    async def _upload(self, session: str, blob: Descriptor, *, offset: int = 0) -> Upload:
+        """What carries *blob* from *offset* on: one request, where it may be so large."""
+        scope, chunk_size = self._scope("pull,push"), self.registry.chunk_size
         sent = await self.registry.auth.authorization(scope)
-        headers = {"Authorization": sent} if sent and origin(at) == origin(self.registry.endpoint) else {}
-        if offset:
-            headers["Content-Range"] = f"{offset}-{blob.size - 1}"
-        return HttpUpload(
-            self.registry.connections,
-            at,
-            blob.size - offset,
-            headers=headers,
-            refusal=lambda answer: self._refusal_of_blob(answer, sent, scope, where=where, asked="PUT"),
-            session=session,
+
+        def request(method: Literal["PUT", "PATCH"], session: str, *, first: int, size: int) -> HttpUpload:
+            url = _closing(session, blob) if method == "PUT" else session
+            headers = {"Authorization": sent} if sent and origin(url) == origin(self.registry.endpoint) else {}
+            if size and (first or method == "PATCH"):
+                headers["Content-Range"] = f"{first}-{first + size - 1}"
+            return HttpUpload(
+                self.registry.connections,
+                url,
+                size,
+                headers=headers,
+                refusal=lambda answer: self._refusal_of_upload(answer, sent, blob, asked=method, size=size),
+                session=session,
+                method=method,
+            )
+
+        left = blob.size - offset
+        if (at_once := chunk_size.of(left)) == left:
+            return request("PUT", session, first=offset, size=left)
+        return ChunkedUpload(session, request, size=blob.size, offset=offset, chunk_size=at_once)
+
+    def _refusal_of_upload(
+        self, answer: Answer, sent: str, blob: Descriptor, *, asked: str, size: int
+    ) -> RegistryError:
+        """The exception for *answer* to a request that carried *size* bytes of *blob*, in a worker thread."""
+        refused = self._refusal_of_blob(
+            answer, sent, self._scope("pull,push"), where=self._at(blob.digest), asked=asked
         )
+        # our bytes were held to the digest before the last of them were sent: what came is not what we sent
+        if refused.status in (404, 416) or "DIGEST_INVALID" in refused.codes:
+            refused.is_temporary = True
+        if refused.status == 413:
+            refused = refused if refused.codes else _too_large(refused, size)
+            refused.is_temporary = self.registry.chunk_size.refused(size)
+        return refused
 
     def _refusal_of_blob(self, answer: Answer, sent: str, scope: str, *, where: str, asked: str) -> RegistryError:
-        """The exception for *answer*, in a worker thread; a token or an upload that is merely lost may be had anew."""
+        """The exception for *answer*, in a worker thread; a token that is merely lost may be had anew."""
         answer = self.registry.dialect.meant(answer, sent=sent)
         refused = self.registry.refusal(answer, where=where, asked=asked)
         if answer.status in TOO_MUCH:
             self.registry.transport.gate.refused(refused.wait_s)
-        # our bytes were held to the digest before the last of them were sent: what came is not what we sent
-        is_upload_lost = asked == "PUT" and (answer.status == 404 or "DIGEST_INVALID" in refused.codes)
-        if is_upload_lost or (answer.status == 401 and self.registry.auth.has_aged(scope, sent)):
+        if answer.status == 401 and self.registry.auth.has_aged(scope, sent):
             refused.is_temporary = True
         return refused
 

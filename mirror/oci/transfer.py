@@ -5,6 +5,8 @@
     reading           the same upload goes on, the body from the byte that it reached, the hash with it
     writing           the upload goes on from where the registry says that it is, if the registry says so;
                       the bytes that were sent and lost are read and hashed again. Else all is begun anew
+    refused as too    begun anew in smaller requests (chunks.py), as long as there are any to be tried; this is
+    large (413)       known at once, and counts for no attempt
     anything else     it is given up: wrong bytes, a refusal, a full disk
 
 BLOB_ATTEMPTS tries without progress are the last.
@@ -61,6 +63,11 @@ class Transfer:
         relay, asked_s = self._relay, exc.wait_s if isinstance(exc, RegistryError) else None
         if relay and relay.can_go_on and relay.received - self._reached >= PROGRESS:
             self._attempt = 1
+        if _is_too_large_as_yet(exc):
+            self.give_up()
+            self._reached = 0
+            self._log(exc)
+            return 0.0
         if not exc.is_temporary or self._attempt >= BLOB_ATTEMPTS or (asked_s or 0) > WAIT_MAX_S:
             at = self.source if relay and relay.can_go_on else self.destination
             raise _placed(exc, f"{at.name}@{self.blob.digest}") from exc
@@ -69,6 +76,16 @@ class Transfer:
         self._reached = self._relay.received if self._relay else 0
         wait_s = wait_before(self._attempt, asked_s)
         self._attempt += 1
+        self._log(exc)
+        return wait_s
+
+    def give_up(self) -> None:
+        """Nothing of what was sent remains."""
+        if self._relay:
+            self._relay.give_up()
+            self._relay = None
+
+    def _log(self, exc: MirrorError) -> None:
         log.debug(
             "copy.blob_broke_off",
             source=self.source.name,
@@ -77,13 +94,6 @@ class Transfer:
             goes_on_at=self._reached,
             reason=str(exc),
         )
-        return wait_s
-
-    def give_up(self) -> None:
-        """Nothing of what was sent remains."""
-        if self._relay:
-            self._relay.give_up()
-            self._relay = None
 
     async def _goes_on(self, relay: Relay) -> bool:
         """Whether *relay* goes on in the upload that broke off, where the registry says that it is."""
@@ -109,6 +119,11 @@ class Transfer:
             if destination is not source:  # the source's first, always: nobody waits for one in a circle
                 await gates.enter_async_context(destination)
             await in_thread(self.threads, lambda: relay.go_on(body), body, relay.upload)
+
+
+def _is_too_large_as_yet(exc: Unreachable | RegistryError) -> bool:
+    """Whether the next upload is in smaller requests than the one refused: that ends, as sizes do (chunks.py)."""
+    return isinstance(exc, RegistryError) and exc.status == 413 and exc.is_temporary
 
 
 def _placed(exc: Unreachable | RegistryError, where: str) -> Unreachable | RegistryError:

@@ -46,6 +46,8 @@ def talking(
             with contextlib.suppress(OSError):
                 client, _ = listener.accept()
                 client.settimeout(_PATIENCE_S)
+                # else what it says may wait for the client to acknowledge TLS's own, and be lost when it hangs up
+                client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 if gate:
                     gate.wait(_PATIENCE_S)
                 with context.wrap_socket(client, server_side=True) if context else client as secured:

@@ -41,6 +41,7 @@ from tests.servers.fake import (
     stalled,
     truncated,
 )
+from tests.servers.ingress import ingress
 from tests.servers.proxy import Proxy
 
 _DATA = bytes(range(256)) * 8 * 1024  # 2 MB
@@ -234,6 +235,16 @@ def test_an_upload_is_written_whole(connections: Connections, fake: FakeRegistry
     assert [1] == [len(idle) for idle in connections._idle.values()]
 
 
+def test_an_upload_over_a_new_connection_by_tls(certificates: Certificates) -> None:
+    """The session tickets that come with it are no answer."""
+    connections = Connections(proxies=Proxies(), ca_file=str(certificates.authority), idle_timeout_s=1.0)
+    with fake_registry(certificates=certificates) as fake:
+        _send(_upload(connections, fake))
+
+        assert _DATA == fake.repositories["linkerd/proxy"].blobs[_BLOB.digest]
+    connections.close()
+
+
 def test_an_empty_upload(connections: Connections, fake: FakeRegistry) -> None:
     """Is a PUT of nothing."""
     _send(_upload(connections, fake, blob(b"")), b"")
@@ -241,14 +252,39 @@ def test_an_empty_upload(connections: Connections, fake: FakeRegistry) -> None:
     assert b"" == fake.repositories["linkerd/proxy"].blobs[blob(b"").digest]
 
 
+@pytest.mark.parametrize("is_secure", [False, True], ids=["http", "https"])
 @pytest.mark.parametrize("status", [401, 413])
-def test_an_upload_answered_early(connections: Connections, status: int) -> None:
+def test_an_upload_answered_early(certificates: Certificates, is_secure: bool, status: int) -> None:
     """The registry's words are told, not that it hung up."""
     head = f"HTTP/1.1 {status} No\r\nContent-Length: 11\r\nConnection: close\r\n\r\nin my words".encode()
     data = bytes(30_000_000)
-    with talking(head) as url:
+    connections = Connections(proxies=Proxies(), ca_file=str(certificates.authority))
+    with talking(head, certificates=certificates if is_secure else None) as url:
         upload = HttpUpload(connections, url, len(data), headers={}, refusal=_refusal)
         with pytest.raises(RegistryError, match=f"{status} in my words"):
+            _send(upload, data)
+
+
+@pytest.mark.parametrize("is_secure", [False, True], ids=["http", "https"])
+def test_an_upload_answered_early_ends_early(certificates: Certificates, fake: FakeRegistry, is_secure: bool) -> None:
+    """An ingress that reads on, as nginx does, is sent no more."""
+    data, connections = bytes(64_000_000), Connections(proxies=Proxies(), ca_file=str(certificates.authority))
+    with ingress(fake.host, body_max=1, certificates=certificates if is_secure else None) as front:
+        upload = HttpUpload(connections, front.url + "/", len(data), headers={}, refusal=_refusal)
+        with pytest.raises(RegistryError, match="413 <html>"):
+            _send(upload, data)
+
+    assert front.wasted < len(data) // 2
+
+
+@pytest.mark.parametrize("is_secure", [False, True], ids=["http", "https"])
+def test_an_upload_whose_registry_leaves(certificates: Certificates, is_secure: bool) -> None:
+    """Without an answer, cannot be reached."""
+    data = bytes(30_000_000)
+    connections = Connections(proxies=Proxies(), ca_file=str(certificates.authority))
+    with talking(b"", certificates=certificates if is_secure else None) as url:
+        upload = HttpUpload(connections, url, len(data), headers={}, refusal=_refusal)
+        with pytest.raises(Unreachable, match="cannot be reached"):
             _send(upload, data)
 
 

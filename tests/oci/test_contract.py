@@ -50,6 +50,12 @@ class Place:
     mounts: bool = True
 
 
+class Small(Dialect):
+    """A blob goes in chunks as soon as it is no small one."""
+
+    chunk_sizes = (30_000,)
+
+
 @dataclass(frozen=True, slots=True)
 class Server:
     """How a registry of the tests is reached."""
@@ -60,7 +66,7 @@ class Server:
     ca_file: str = ""
     host: str = ""
     credentials: Credentials | None = None
-    dialect: Dialect = field(default_factory=Dialect)
+    dialect: Dialect = field(default_factory=Small)
 
 
 _FAKES = {
@@ -73,7 +79,7 @@ _FAKES = {
     "fake-basic": Manners(auth="basic", username="pusher", password="push-password"),
     "fake-bearer": Manners(auth="bearer", username="pusher", password="push-password"),
 }
-_PLACES = ("layout", *_FAKES, "distribution", "htpasswd", "token", "tls", "olareg", "ecr", "harbor")
+_PLACES = ("layout", *_FAKES, "distribution", "htpasswd", "token", "tls", "in chunks", "olareg", "ecr", "harbor")
 
 
 @pytest.fixture(params=_PLACES)
@@ -113,6 +119,8 @@ async def place(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
                 robot = running.add_robot("test+mirror")
                 server = Server(running.url, running.username(robot), robot.secret, dialect=HarborDialect())
                 traits = distribution_traits | {"links_subjects": True}
+            case "in chunks":
+                server, traits = Server(request.getfixturevalue("open_distribution").url), distribution_traits
             case _:
                 authority = request.getfixturevalue("certificates").authority
                 server = Server(request.getfixturevalue("tls_distribution").url, ca_file=str(authority))
@@ -128,6 +136,8 @@ async def place(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
                 ca_file=server.ca_file,
             )
         )
+        if request.param == "in chunks":
+            assert registry.chunk_size.refused(_MEGABYTE)
         yield Place(registry.repository, **traits)
 
 

@@ -7,6 +7,7 @@ import itertools
 import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from typing import ClassVar
 
 import pytest
 from hypothesis import example, given, settings
@@ -40,6 +41,7 @@ from tests.servers.fake import (
     FakeRegistry,
     Fault,
     Harm,
+    Manners,
     Stored,
     answer,
     becomes,
@@ -429,6 +431,32 @@ async def test_an_upload_elsewhere(fake: FakeRegistry, proxy: Proxy) -> None:
         assert "authorization" not in storage.requests[0].headers
 
 
+async def test_chunks_that_go_elsewhere(fake: FakeRegistry, proxy: Proxy) -> None:
+    """Are sent there without the credential, which goes with those that come back."""
+    fake.manners = Manners(upload_location="relative", auth="basic", username="me", password="secret")
+    with fake_registry() as storage:
+        proxy.routes |= {"registry.example:80": fake.host, "storage.example:80": storage.host}
+        storage.uploads["1"] = fake.uploads["2"] = bytearray(b"con")  # both have what either gets
+        uploads = f"/v2/{_NAME}/blobs/uploads"
+        fake.faults.append(Fault("PATCH .*", answer(202, Location=f"http://storage.example{uploads}/1")))
+        storage.faults.append(Fault("PATCH .*", becomes(header(Location=f"http://registry.example{uploads}/2"))))
+        async with open_registry(
+            "http://registry.example",
+            username="me",
+            password="secret",
+            proxies=Proxies({"http": proxy.url}),
+            dialect=InThrees(),
+        ) as registry:
+            registry.chunk_size.refused(7)
+            await upload(registry.repository(_NAME), b"content")
+
+        assert ["3-5"] == [seen.headers["content-range"] for seen in storage.requests]
+        assert ["0-2", "6-6"] == [seen.headers["content-range"] for seen in fake.asked("PATCH .*")]
+        assert "authorization" not in storage.requests[0].headers
+        assert {True} == {"authorization" in seen.headers for seen in fake.asked("(PATCH|PUT) .*")}
+        assert b"content" == fake.repositories[_NAME].blobs[blob(b"content").digest]
+
+
 @pytest.mark.parametrize("status", [400, 401, 403, 405], ids=str)
 async def test_a_mount_that_is_refused_becomes_an_upload(
     fake: FakeRegistry, repository: RegistryRepository, status: int
@@ -485,6 +513,8 @@ async def test_an_upload_without_a_location(fake: FakeRegistry, repository: Regi
         (refusal(403, "DENIED", "a plan\n  has ended"), AccessDenied, "refused GET (403: DENIED a plan has ended)"),
         (refusal(404, "NAME_UNKNOWN", "no such"), NotFound, "not found (404: NAME_UNKNOWN no such)"),
         (refusal(412, "PRECONDITION", "immutable"), RegistryError, "answered GET with 412: PRECONDITION immutable"),
+        (answer(413, b"<html>", Server="nginx/1.24.0"), RegistryError, "nginx/1.24.0 refused GET as too large (413)"),
+        (answer(413, Server="a\x1b[2Jb" + "c" * 99), RegistryError, "a[2Jb" + "c" * 55 + " refused GET as too large"),
         (answer(418, b"<html><h1>I am a teapot</h1>"), RegistryError, "answered GET with 418"),
         (answer(400, b'{"errors": "x"}'), RegistryError, "answered GET with 400"),
         (answer(400, b'{"errors": [null]}'), RegistryError, "answered GET with 400"),
@@ -493,7 +523,7 @@ async def test_an_upload_without_a_location(fake: FakeRegistry, repository: Regi
         (refusal(400, "X\x1b[31m", "a\x1b[2Jb\x00c\u202ed"), RegistryError, "answered GET with 400: X[31m a[2Jbcd"),
         (refusal(400, "X", "long " * 10_000), RegistryError, "long long"),
     ],
-    ids=["403", "404", "412", "html", "odd", "null", "number", "deep", "escapes", "long"],
+    ids=["403", "404", "412", "413", "413 by whom", "html", "odd", "null", "number", "deep", "escapes", "long"],
 )  # fmt: skip
 async def test_refusals(
     fake: FakeRegistry, repository: RegistryRepository, harm: Harm, error: type[RegistryError], words: str
@@ -552,6 +582,12 @@ async def test_what_is_accepted(fake: FakeRegistry, repository: RegistryReposito
 
 
 # Dialects
+
+
+class InThrees(Dialect):
+    """Tries chunks of three bytes."""
+
+    chunk_sizes: ClassVar[tuple[int, ...]] = (3,)
 
 
 class Odd(Dialect):

@@ -142,6 +142,10 @@ class Manners:
     mounts_only_named: bool = False
     """A blob is mounted only from where a manifest names it, as from ECR (aws/containers-roadmap#2860)."""
     upload_location: Literal["absolute", "relative", "query"] = "absolute"
+    chunk_min: int = 0
+    """OCI-Chunk-Min-Length, if not 0."""
+    moves_uploads: bool = False
+    """Each chunk's answer names another location, and the one before is unknown from then on."""
     names_digest: bool = True
     """Docker-Content-Digest is sent with manifests."""
     checks_content: bool = True
@@ -335,7 +339,8 @@ class FakeRegistry:
             self.uploads[session] = bytearray()
             return self.finish_upload(replace(asked, session=session))
         self.uploads[session] = bytearray()
-        return Response(202, {"Location": self._location(asked.name, session), "Range": "0-0"})
+        started = Response(202, {"Location": self._location(asked.name, session), "Range": "0-0"})
+        return started.having(OCI_Chunk_Min_Length=str(self.manners.chunk_min or ""))
 
     def get_upload(self, asked: Asked) -> Response:
         if (data := self.uploads.get(asked.session)) is None:
@@ -349,7 +354,11 @@ class FakeRegistry:
         if begin and int(begin[1]) != len(data):
             return Response(416, {"Location": self._location(asked.name, asked.session), "Range": _range(data)})
         data += asked.body
-        return Response(202, {"Location": self._location(asked.name, asked.session), "Range": _range(data)})
+        session = asked.session
+        if self.manners.moves_uploads:
+            session = secrets.token_hex(8)
+            self.uploads[session] = self.uploads.pop(asked.session)
+        return Response(202, {"Location": self._location(asked.name, session), "Range": _range(data)})
 
     def finish_upload(self, asked: Asked) -> Response:
         data = self.uploads.pop(asked.session, None)
