@@ -14,7 +14,8 @@ import pytest
 from tests.servers.certificates import Certificates, make_certificates
 from tests.servers.distribution import Distribution, docker_registry
 from tests.servers.fake import FakeRegistry, fake_registry
-from tests.servers.harbor import Harbor, harbor
+from tests.servers.harbor import harbor
+from tests.servers.harbor_state import Harbor
 from tests.servers.olareg import olareg
 from tests.servers.proxy import Proxy, http_proxy
 from tests.servers.tokens import TokenService, token_service

@@ -7,7 +7,7 @@ fake           a registry in this process whose behaviour and faults a test choo
 tokens         the token service that docker-registry and the fake send clients to
 proxy          an HTTP proxy that records what passes
 gateway        stands before a registry: what it is asked and answers may be changed, or stopped, on its way
-harbor         Harbor before docker-registry: projects, robots, tokens, rules
+harbor         Harbor before docker-registry; harbor_state: projects, robots, rules; harbor_api: what is said of them
 certificates   a certificate authority of the test's own
 client         our own client, pointed at one of them
 """

@@ -14,12 +14,12 @@ import pytest
 
 from mirror.oci.manifest import ACCEPT
 from tests.content import Image, artifact, image, index
-from tests.servers.harbor import (
+from tests.servers.harbor import SERVICE
+from tests.servers.harbor_state import (
     ADMIN,
     ADMIN_PASSWORD,
     PUSHES,
     READS,
-    SERVICE,
     Harbor,
     Project,
     Robot,

@@ -24,6 +24,7 @@ from mirror.destinations.harbor.project import (
     parse_robot,
     parse_rules,
 )
+from mirror.destinations.harbor.words import plain
 from mirror.errors import RegistryError
 from mirror.http.answer import Answer
 from mirror.oci.auth import Credential
@@ -41,7 +42,7 @@ class HarborApi:
     """The API of the Harbor that *registry* is."""
 
     registry: Registry
-    _credential: Credential | None = field(default=None, init=False)
+    _credential: Credential | None = field(default=None, init=False, repr=False)
     _has_looked: bool = field(default=False, init=False)
 
     async def username(self) -> str:
@@ -51,17 +52,11 @@ class HarborApi:
 
     async def system(self) -> System:
         """GET /systeminfo."""
-        view = await self._get("systeminfo")
-        return self._parsed("systeminfo", lambda: System(
-            str(view.get("harbor_version") or ""), str(view.get("external_url") or ""), bool(view.get("read_only"))
-        ))  # fmt: skip
+        return await self._get("systeminfo", _parse_system)
 
     async def unhealthy(self) -> tuple[str, ...]:
         """GET /health: the components that are not well."""
-        view = await self._get("health")
-        return self._parsed("health", lambda: tuple(
-            str(each["name"]) for each in view.get("components") or () if each.get("status") != "healthy"
-        ))  # fmt: skip
+        return await self._get("health", _parse_unhealthy)
 
     async def account(self) -> Account:
         """GET /users/current, which tells a robot that it is none by 412; raises AccessDenied for who is refused."""
@@ -69,10 +64,7 @@ class HarborApi:
         answer = await self._ask("GET", path)
         if answer.status == 412:
             return Account(await self.username(), is_robot=True)
-        view = self._read(answer, path)
-        return self._parsed(path, lambda: Account(
-            str(view["username"]), is_robot=False, is_admin=bool(view.get("sysadmin_flag"))
-        ))  # fmt: skip
+        return self._parsed(answer, path, _parse_user)
 
     async def has_project(self, name: str) -> bool:
         """HEAD /projects; a 404 that is not Harbor's own, as of an ingress without this path, is a RegistryError."""
@@ -97,56 +89,44 @@ class HarborApi:
 
     async def project(self, name: str) -> Project:
         """GET /projects/NAME."""
-        path = f"projects/{quote(name, safe='')}"
-        view = await self._get(path)
-        return self._parsed(path, lambda: parse_project(view))
+        return await self._get(_path_of(name), parse_project)
 
     async def quota(self, name: str) -> Quota | None:
         """GET /projects/NAME/summary; None where the account may see the project, but not that."""
-        path = f"projects/{quote(name, safe='')}/summary"
-        view = await self._get(path)
-        return self._parsed(path, lambda: parse_quota(view))
+        return await self._get(f"{_path_of(name)}/summary", parse_quota)
 
     async def immutable_rules(self, name: str) -> tuple[Rule, ...]:
         """GET /projects/NAME/immutabletagrules."""
-        path = f"projects/{quote(name, safe='')}/immutabletagrules"
-        views = await self._list(path)
-        return self._parsed(path, lambda: parse_rules(views))
+        return await self._list(f"{_path_of(name)}/immutabletagrules", parse_rules)
 
     async def retention(self, number: int) -> tuple[Rule, ...]:
         """GET /retentions/ID: the rules of a policy."""
-        path = f"retentions/{number}"
-        view = await self._get(path)
-        return self._parsed(path, lambda: parse_rules(view.get("rules") or ()))
+        return await self._get(f"retentions/{number}", lambda view: parse_rules(view.get("rules") or ()))
 
     async def robots(self, project: Project | None) -> tuple[Robot, ...]:
         """GET /robots: those of *project*, or of the system."""
         wanted = f"Level=project,ProjectID={project.id}" if project else "Level=system"
-        views = await self._list("robots", q=wanted)
-        return self._parsed("robots", lambda: tuple(map(parse_robot, views)))
+        return await self._list("robots", lambda views: tuple(map(parse_robot, views)), q=wanted)
 
-    async def _list(self, path: str, **query: str) -> list[Any]:
-        found = list[Any]()
+    async def _list(self, path: str, parse: Callable[[list[Any]], tuple[T, ...]], **query: str) -> tuple[T, ...]:
+        found = list[T]()
         for page in range(1, _PAGES_MAX + 1):
-            at = f"{path}?" + urlencode({**query, "page": page, "page_size": _PAGE})
-            view = await self._get(at)
-            if not isinstance(view, list):
-                raise self._unreadable(path)
-            found += view
-            if len(view) < _PAGE:
+            some = await self._get(f"{path}?" + urlencode({**query, "page": page, "page_size": _PAGE}), parse)
+            found += some
+            if len(some) < _PAGE:
                 break
-        return found
+        return tuple(found)
 
-    async def _get(self, path: str) -> Any:
-        return self._read(await self._ask("GET", path), path)
+    async def _get(self, path: str, parse: Callable[[Any], T]) -> T:
+        return self._parsed(await self._ask("GET", path), path, parse)
 
-    def _read(self, answer: Answer, path: str) -> Any:
+    def _parsed(self, answer: Answer, path: str, parse: Callable[[Any], T]) -> T:
         if answer.status != 200:
             raise self._refusal(answer, "GET", path)
         try:
-            return json.loads(answer.body)
-        except (ValueError, RecursionError) as exc:
-            raise self._unreadable(path) from exc
+            return parse(json.loads(answer.body))
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as exc:
+            raise RegistryError(f"{self._at(path)}: the answer is none of Harbor's: is this host a Harbor?") from exc
 
     async def _ask(self, method: str, path: str, *, body: bytes = b"") -> Answer:
         credential = await self._look_up()
@@ -167,17 +147,25 @@ class HarborApi:
         self._has_looked = True
         return self._credential
 
-    def _parsed(self, path: str, parse: Callable[[], T]) -> T:
-        try:
-            return parse()
-        except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as exc:
-            raise self._unreadable(path) from exc
-
-    def _unreadable(self, path: str) -> RegistryError:
-        return RegistryError(f"{self._at(path)}: the answer is none of Harbor's: is this host a Harbor?")
-
     def _refusal(self, answer: Answer, method: str, path: str) -> RegistryError:
         return refusal(answer, where=self._at(path), asked=method)
 
     def _at(self, path: str) -> str:
         return f"{self.registry.host}/api/v2.0/{path.partition('?')[0]}"
+
+
+def _path_of(project: str) -> str:
+    return f"projects/{quote(project, safe='')}"
+
+
+def _parse_system(view: Mapping[str, Any]) -> System:
+    version, url = (plain(view.get(key) or "") for key in ("harbor_version", "external_url"))
+    return System(version, url, is_read_only=bool(view.get("read_only")))
+
+
+def _parse_unhealthy(view: Mapping[str, Any]) -> tuple[str, ...]:
+    return tuple(plain(each["name"]) for each in view.get("components") or () if each.get("status") != "healthy")
+
+
+def _parse_user(view: Mapping[str, Any]) -> Account:
+    return Account(plain(view["username"]), is_robot=False, is_admin=bool(view.get("sysadmin_flag")))

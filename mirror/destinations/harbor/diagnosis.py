@@ -34,6 +34,11 @@ class Account:
     is_robot: bool
     is_admin: bool = False
 
+    @property
+    def is_of_project(self) -> bool:
+        """Whether it is a robot of a project: robot$PROJECT+NAME (src/server/middleware/security/robot.go)."""
+        return self.is_robot and "+" in self.name
+
 
 @dataclass(frozen=True, slots=True)
 class Seen:
@@ -96,10 +101,13 @@ class Diagnosis:
         )
         return self._finding("credential", "failed", told, remedy)
 
-    def of_missing(self, *, is_to_be_made: bool) -> Finding:
-        """Of a project that is not there."""
+    def of_missing(self, account: Account, *, is_to_be_made: bool) -> Finding:
+        """Of a project that is not there, and that *account* would make."""
         if not is_to_be_made:
             return self._advised("project", "failed", words.no_project(self.project))
+        if account.is_of_project:
+            told = f"Harbor has no project {self.project}, and {account.name}, a robot of a project, may make none"
+            return self._finding("project", "failed", told, words.MAY_CREATE)
         told = f"Harbor has no project {self.project}, which create_project = true makes"
         return self._finding("project", "warning", told, "sync, or mirror doctor --fix")
 
@@ -168,7 +176,8 @@ class Diagnosis:
         if project and project.prevents_vulnerable:
             advice = words.needs_scans(self.project)
             told = f"{advice.told}, and what was not scanned; from {project.prevents_vulnerable} on"
-            found.append(self._finding("vulnerable images", "warning", told, advice.remedy))
+            state: State = "warning" if project.scans_on_push else "failed"  # who scans nothing lets nothing be read
+            found.append(self._finding("vulnerable images", state, told, advice.remedy))
         return found
 
     def _of_immutable(self, rules: Sequence[Rule], below: Sequence[str]) -> list[Finding]:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mirror.destinations.harbor.doublestar import BadPattern, matches
+from mirror.destinations.harbor.words import plain
 
 UNLIMITED = NEVER = -1
 _RETAINS = {
@@ -64,7 +65,7 @@ class Rule:
                 " ".join(f"{each.decoration.removeprefix('repo').lower()} {each.pattern}" for each in selectors) or what
             )
 
-        return f"repositories {told(self.repositories, 'all')}, tags {told(self.tags, 'all')}"
+        return plain(f"repositories {told(self.repositories, 'all')}, tags {told(self.tags, 'all')}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +95,6 @@ class Project:
     """What the API says of one."""
 
     id: int
-    name: str
     is_proxy_cache: bool = False
     is_public: bool = False
     signers: tuple[str, ...] = ()
@@ -157,11 +157,10 @@ def parse_project(view: Mapping[str, Any]) -> Project:
     asked = {"enable_content_trust_cosign": "Cosign", "enable_content_trust": "Notation"}
     return Project(
         id=int(view["project_id"]),
-        name=str(view["name"]),
         is_proxy_cache=int(view.get("registry_id") or 0) > 0,
         is_public=_is_set(metadata, "public"),
         signers=tuple(signer for key, signer in asked.items() if _is_set(metadata, key)),
-        prevents_vulnerable=str(metadata.get("severity") or "low") if _is_set(metadata, "prevent_vul") else "",
+        prevents_vulnerable=plain(metadata.get("severity") or "low") if _is_set(metadata, "prevent_vul") else "",
         scans_on_push=_is_set(metadata, "auto_scan"),
         retention_id=int(retention) if retention else None,
     )
@@ -180,7 +179,7 @@ def parse_quota(view: Mapping[str, Any]) -> Quota | None:
 
 def parse_robot(view: Mapping[str, Any]) -> Robot:
     """One of GET /robots; raises as parse_project."""
-    return Robot(str(view["name"]), int(view.get("expires_at", NEVER)), bool(view.get("disable")))
+    return Robot(plain(view["name"]), int(view.get("expires_at", NEVER)), bool(view.get("disable")))
 
 
 def _parse_rule(view: Mapping[str, Any]) -> Rule:

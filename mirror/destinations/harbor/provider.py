@@ -17,7 +17,7 @@ import structlog
 
 from mirror.destinations.harbor import words
 from mirror.destinations.harbor.api import HarborApi
-from mirror.destinations.harbor.diagnosis import Diagnosis, Seen
+from mirror.destinations.harbor.diagnosis import Account, Diagnosis, Seen
 from mirror.destinations.harbor.project import UNLIMITED, Rule
 from mirror.errors import AccessDenied, MirrorError, RegistryError
 from mirror.findings import Finding
@@ -83,17 +83,18 @@ class HarborProvider:
         is_tls = self.api.registry.endpoint.startswith("https://")
         found = diagnosis.of_system(system, unhealthy or (), is_tls=is_tls)
         try:
-            found.append(diagnosis.of_account(await self.api.account()))
+            account = await self.api.account()
+            found.append(diagnosis.of_account(account))
             is_there = await self.api.has_project(self.project)
         except AccessDenied:
             return (*found, diagnosis.of_refused(username))
         except MirrorError as exc:
             return (*found, diagnosis.of_silence(str(exc)))
         if not is_there:
-            return (*found, diagnosis.of_missing(is_to_be_made=self.new_project is not None))
+            return (*found, diagnosis.of_missing(account, is_to_be_made=self.new_project is not None))
         seen = await self._look()
         found.append(diagnosis.of_project(seen.project))
-        found += await self._of_expiry(username, seen)
+        found += await self._of_expiry(account, seen)
         if seen.quota:
             found.append(diagnosis.of_quota(seen.quota))
         found += diagnosis.of_settings(seen, paths)
@@ -133,7 +134,8 @@ class HarborProvider:
             # another may have made it meanwhile, and a robot is told 403 all the same (goharbor/harbor#13795)
             if await self._best_effort(self.api.has_project(self.project)):
                 return ""
-            return f"Harbor has no project {self.project}, and did not make it ({exc})"
+            reason = (exc.words if isinstance(exc, RegistryError) else "") or exc
+            return f"Harbor has no project {self.project}, and did not make it ({reason})"
         log.info("harbor.project_made", host=self.api.registry.host, project=self.project)
         return ""
 
@@ -154,13 +156,12 @@ class HarborProvider:
             retention = await read("tag retention (Read on Tag Retention)", self.api.retention(project.retention_id))
         return Seen(project, quota, immutable, retention, tuple(unread))
 
-    async def _of_expiry(self, username: str, seen: Seen) -> list[Finding]:
+    async def _of_expiry(self, account: Account, seen: Seen) -> list[Finding]:
         """Until when the robot lives, where we may know."""
-        is_of_project = "+" in username  # robot$PROJECT+NAME (src/server/middleware/security/robot.go)
-        if is_of_project and seen.project is None:
+        if not account.is_robot or (account.is_of_project and seen.project is None):
             return []
-        robots = await self._best_effort(self.api.robots(seen.project if is_of_project else None))
-        found = [robot for robot in robots or () if robot.name == username]
+        robots = await self._best_effort(self.api.robots(seen.project if account.is_of_project else None))
+        found = [robot for robot in robots or () if robot.name == account.name]
         return [self._diagnosis.of_expiry(robot, now=self.now()) for robot in found]
 
     async def _best_effort(self, asked: Awaitable[T]) -> T | None:

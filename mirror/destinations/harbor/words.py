@@ -72,6 +72,11 @@ def may_push(project: str) -> str:
     )
 
 
+def plain(text: object) -> str:
+    """*text* of Harbor's, as a terminal may show it: no line breaks, no escapes, not without end."""
+    return "".join(filter(str.isprintable, str(text)))[:200]
+
+
 def human(size: int) -> str:
     """*size* in bytes, as Harbor writes it (goharbor/harbor, src/pkg/quota/types/format.go)."""
     if size < 1024:

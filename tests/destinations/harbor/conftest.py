@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from mirror.settings import Settings
-from tests.servers.harbor import Harbor, Project, Robot
+from tests.servers.harbor_state import Harbor, Project, Robot
 from tests.servers.upstream import Upstream, upstream_server
 
 

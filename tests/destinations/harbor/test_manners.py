@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import re
+from contextlib import AbstractAsyncContextManager
 
 import pytest
 
 from mirror.destinations.harbor.dialect import HarborDialect
+from mirror.oci.registry import Registry
 from tests.content import Image, artifact, image, push
 from tests.destinations.harbor.conftest import Site
 from tests.runs import only, outcomes, plan, reasons, sync
 from tests.servers.certificates import Certificates
 from tests.servers.client import open_registry
 from tests.servers.distribution import Distribution
-from tests.servers.harbor import ADMIN, ADMIN_PASSWORD, harbor, immutable
+from tests.servers.harbor import harbor
+from tests.servers.harbor_state import ADMIN, ADMIN_PASSWORD, immutable
+from tests.servers.loopback import Seen
 from tests.servers.upstream import RELEASE, Upstream, references
 
 CONTROLLER, PROXY, WEB, _ = references()
@@ -23,6 +27,12 @@ COSIGN_LAYER = "application/vnd.dev.cosign.simplesigning.v1+json"
 
 def all_are(outcome: str) -> dict[str, str]:
     return dict.fromkeys(NAMES, outcome)
+
+
+def client(site: Site) -> AbstractAsyncContextManager[Registry]:
+    """The Harbor as our own client sees it."""
+    name = site.harbor.username(site.robot)
+    return open_registry(site.harbor.url, username=name, password=site.robot.secret, dialect=HarborDialect())
 
 
 def sign(upstream: Upstream, reference: str) -> Image:
@@ -123,6 +133,19 @@ class TestInStep:
         assert 1 == len(site.harbor.asked(f"PUT .*/web/manifests/{RELEASE}"))
         assert old == site.tags()[f"web:{RELEASE}"]
 
+    async def test_what_is_there(self, site: Site) -> None:
+        """Is not sent again, to be refused: it is asked for first."""
+        what = image(b"a layer")
+        async with client(site) as registry:
+            repository = registry.repository(f"{site.name}/web")
+            await push(repository, what, tag="v1")
+            site.project.rules = [immutable()]
+            site.harbor.requests.clear()
+            await repository.put_manifest(what.manifest, tag="v1")
+            await repository.put_manifest(what.manifest)
+
+        assert [] == site.writes()
+
     async def test_an_answer_that_is_lost(self, site: Site) -> None:
         """The tag was stored; asked again, Harbor says that it is held, and it names what it is to name."""
         site.project.rules = [immutable()]
@@ -152,10 +175,7 @@ class TestAuthentication:
 
     async def test_a_token_that_has_expired(self, site: Site) -> None:
         """Is answered with a Basic challenge, which is not taken: another token is asked for, as was learned before."""
-        name = site.harbor.username(site.robot)
-        async with open_registry(
-            site.harbor.url, username=name, password=site.robot.secret, dialect=HarborDialect()
-        ) as registry:
+        async with client(site) as registry:
             repository = registry.repository(f"{site.name}/web")
             await push(repository, image(b"a layer"), tag="v1")
             site.harbor.tokens.clear()
@@ -253,14 +273,22 @@ class TestProjects:
         assert "Only system level robot can create project" in reason
         assert "permission Create on Project" in reason
 
-    async def test_that_somebody_else_makes(self, site: Site) -> None:
-        """At the same moment: a 409 is as good."""
+    @pytest.mark.parametrize("may_create", [True, False], ids=["told 409", "told 403"])
+    async def test_that_somebody_else_makes(self, site: Site, may_create: bool) -> None:
+        """At the same moment: it is there, whatever we are told, as a robot is 403 (goharbor/harbor#13795)."""
         del site.harbor.projects[site.name]
-        site.robot = site.harbor.add_robot("mirror", system=["project:create"])
-        site.harbor.lost_answers.append("POST /api/v2.0/projects")
+        site.robot = site.harbor.add_robot("mirror", system=["project:create"] if may_create else [])
 
-        assert 0 == (await sync(site.settings(create_project=True))).exit_code
-        assert 2 == len(site.harbor.asked("POST /api/v2.0/projects"))
+        def make(seen: Seen) -> None:
+            if (seen.method, seen.path) == ("POST", "/api/v2.0/projects"):
+                site.harbor.add_project(site.name)
+
+        site.harbor.before = make
+        report = await sync(site.settings(create_project=True))
+
+        assert (0, all_are("copied")) == (report.exit_code, outcomes(only(report)))
+        assert 1 == len(site.harbor.asked("POST /api/v2.0/projects"))
+        assert (1 if may_create else 2) == len(site.harbor.asked("HEAD /api/.*"))
 
     async def test_that_are_there_and_a_robot_that_may_make_none(self, site: Site) -> None:
         """Nothing is asked to be made (goharbor/harbor#13795)."""

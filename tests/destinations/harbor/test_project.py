@@ -24,7 +24,7 @@ from mirror.destinations.harbor.project import (
     parse_robot,
     parse_rules,
 )
-from tests.servers.harbor import immutable, retaining, selector
+from tests.servers.harbor_state import immutable, retaining, selector
 
 _KEYS = (
     *("project_id", "name", "registry_id", "metadata", "public", "retention_id", "severity", "prevent_vul", "quota"),
@@ -72,6 +72,12 @@ class TestImmutableTags:
         held = holding(rules(immutable("other"), of_web), "l5d/web", "edge-26.8.1")
 
         assert "repositories matches l5d/web, tags matches edge-*" == str(held)
+
+    def test_one_that_a_terminal_should_not_see(self) -> None:
+        """Is shown without what a terminal would obey."""
+        [rule] = rules(immutable("a\x1b[2J\nb"))
+
+        assert "repositories matches a[2Jb, tags matches **" == str(rule)
 
     def test_one_that_cannot_be_read(self) -> None:
         """Ends the search: Harbor takes the tag for one that is not held."""
@@ -148,11 +154,11 @@ class TestParsing:
         }
         view = {"project_id": 3, "name": "linkerd", "registry_id": 4, "metadata": metadata}
 
-        assert Project(3, "linkerd", True, True, ("Cosign",), "high", True, 12) == parse_project(view)
+        assert Project(3, True, True, ("Cosign",), "high", True, 12) == parse_project(view)
 
     def test_a_project_that_has_nothing_set(self) -> None:
         """Is an ordinary one."""
-        assert Project(3, "linkerd") == parse_project({"project_id": 3, "name": "linkerd", "metadata": None})
+        assert Project(3) == parse_project({"project_id": 3, "name": "linkerd", "metadata": None})
 
     def test_a_quota(self) -> None:
         """Of what was never written to, nothing is used."""

@@ -20,7 +20,8 @@ from mirror.settings import Settings
 from tests.destinations.harbor.conftest import Site
 from tests.servers.certificates import Certificates
 from tests.servers.distribution import Distribution
-from tests.servers.harbor import ADMIN, ADMIN_PASSWORD, PUSHES, READS, harbor, immutable, retaining, selector
+from tests.servers.harbor import harbor
+from tests.servers.harbor_state import ADMIN, ADMIN_PASSWORD, PUSHES, READS, immutable, retaining, selector
 from tests.servers.loopback import Handler, Response, serving
 
 DAY_S = 24 * 3600
@@ -261,10 +262,15 @@ class TestExamine:
         assert f"robot${reader.robot.name} does not expire" == (await found(reader))["expiry"].told
         assert 150 == len(others)
 
-    @pytest.mark.parametrize(("makes_it", "state"), [(False, "failed"), (True, "warning")])
-    async def test_a_project_that_is_missing(self, site: Site, makes_it: bool, state: str) -> None:
+    @pytest.mark.parametrize(
+        ("called", "makes_it", "state"),
+        [("{}+other", False, "failed"), ("other", True, "warning"), ("{}+other", True, "failed")],
+        ids=["nobody makes", "a sync makes", "a robot of a project cannot make"],
+    )
+    async def test_a_project_that_is_missing(self, site: Site, called: str, makes_it: bool, state: str) -> None:
         """Failed, unless a sync makes it."""
         del site.harbor.projects[site.name]
+        site.robot = site.harbor.add_robot(called.format(site.name))
         findings = await found(site, create_project=makes_it)
 
         assert {"harbor": "ok", "credential": "ok", "project": state} == states(findings)
@@ -275,7 +281,7 @@ class TestExamine:
         reader.project.registry_id = 3
         reader.project.storage_limit = 1000
         reader.project.blobs["sha256:x"] = 1000
-        reader.project.metadata |= {"enable_content_trust": "true", "prevent_vul": "true"}
+        reader.project.metadata |= {"enable_content_trust": "true", "prevent_vul": "true", "auto_scan": "true"}
         findings = await found(reader)
 
         assert {
@@ -283,6 +289,13 @@ class TestExamine:
         } == {check: state for check, state in states(findings).items() if state != "ok"}  # fmt: skip
         assert "it is full: 1000 B of 1000 B are used (100%)" == findings["quota"].told
         assert "(Notation)" in findings["signed images only"].told
+
+    @pytest.mark.parametrize(("auto_scan", "state"), [("true", "warning"), ("false", "failed")])
+    async def test_vulnerable_images(self, reader: Site, auto_scan: str, state: str) -> None:
+        """Can be read back once they were scanned, if anybody does."""
+        reader.project.metadata |= {"prevent_vul": "true", "auto_scan": auto_scan}
+
+        assert state == (await found(reader))["vulnerable images"].state
 
     async def test_a_quota_that_is_nearly_full(self, reader: Site) -> None:
         """From nine tenths on."""
