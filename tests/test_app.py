@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from mirror.app import App, parse_accepted
+from mirror.app import App, ConfiguredCredentials, parse_accepted
+from mirror.destinations.ecr.access import Access
+from mirror.destinations.ecr.credentials import CHALLENGE, EcrCredentials
+from mirror.destinations.ecr.provider import EcrProvider
+from mirror.destinations.ecr.registry import EcrRepository
+from mirror.destinations.ecr.repositories import Wanted
 from mirror.errors import RegistryError, UsageError
 from mirror.http.proxies import Proxies
 from mirror.oci.content import Digest
@@ -121,3 +127,65 @@ class TestAccepted:
         """The operator's input is wrong."""
         with pytest.raises(UsageError):
             parse_accepted([text])
+
+
+class TestEcr:
+    HOST = "123456789012.dkr.ecr.eu-west-1.amazonaws.com"
+
+    def test_given(self) -> None:
+        """By its host, with the defaults."""
+        [mirror] = app().mirrors(f"{self.HOST}/linkerd")
+
+        assert isinstance(mirror.provider, EcrProvider)
+        assert ("explicit", Wanted()) == (mirror.provider.creation, mirror.provider.wanted)
+        assert isinstance(mirror.repository("web"), EcrRepository)
+        assert f"{self.HOST}/linkerd/web" == mirror.repository("web").name
+
+    def test_configured(self, tmp_path: Path) -> None:
+        """Every key arrives."""
+        (tmp_path / "a.json").write_text('{"a": 1}')
+        (tmp_path / "b.json").write_text('{"b": 2}')
+        repository = {
+            "tag_mutability": "MUTABLE",
+            "encryption": "KMS",
+            "kms_key": "alias/mine",
+            "scan_on_push": True,
+            "lifecycle_policy_file": str(tmp_path / "a.json"),
+            "policy_file": str(tmp_path / "b.json"),
+            "tags": {"team": "mesh"},
+        }
+        destination = {
+            "kind": "ecr",
+            "registry": self.HOST,
+            "profile": "me",
+            "role_arn": "arn:aws:iam::123456789012:role/mirror",
+            "external_id": "x",
+            "repository_creation": "never",
+            "pull_registry": "123456789012.dkr-ecr.eu-west-1.on.aws",
+            "repository": repository,
+        }
+        made = app(destinations={"aws": destination}, registries={self.HOST: {"ca_file": "/ca.pem"}})
+        provider = made.mirror().provider
+
+        assert isinstance(provider, EcrProvider)
+        assert provider.wanted == Wanted(
+            "MUTABLE", (), "KMS", "alias/mine", True, '{"a": 1}', '{"b": 2}', {"team": "mesh"}
+        )
+        assert ("aws", "never", "123456789012.dkr-ecr.eu-west-1.on.aws") == (
+            provider.name, provider.creation, provider.pull_registry
+        )  # fmt: skip
+        assert Access("me", "arn:aws:iam::123456789012:role/mirror", "x") == provider.api.access
+        assert "/ca.pem" == provider.api.ca_file
+
+    def test_its_challenge_is_known(self) -> None:
+        """As of no other registry."""
+        assert CHALLENGE == app().registry(self.HOST).auth.challenge
+        assert app().registry("ghcr.io").auth.challenge is None
+
+    def test_as_a_source(self) -> None:
+        """A pull-through cache of it has AWS's credential too."""
+        made = app(registries={"ghcr.io": {"alias": f"{self.HOST}/ghcr"}})
+        credentials = made.source(Repository.parse("ghcr.io/linkerd/proxy")).registry.auth.credentials
+
+        assert isinstance(credentials, ConfiguredCredentials)
+        assert isinstance(credentials.beside, EcrCredentials)

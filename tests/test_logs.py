@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 
 import pytest
 import structlog
@@ -61,3 +62,11 @@ def test_a_console_is_readable(capsys: pytest.CaptureFixture[str]) -> None:
     assert "host=ghcr.io" in line
     assert "hunter2" not in line
     assert "\x1b" not in line
+
+
+def test_botocore_tells_us_and_nobody_else() -> None:
+    """What it warns of it raises; its debugging would tell the answers that hold passwords."""
+    configure("auto", "debug")
+
+    assert not logging.getLogger("botocore.credentials").isEnabledFor(logging.WARNING)
+    assert not logging.getLogger("botocore.parsers").isEnabledFor(logging.DEBUG)

@@ -277,6 +277,12 @@ class TestFile:
             id="no ecr",
         ),
         pytest.param(
+            f'[destinations.a]\nkind = "ecr"\nregistry = "{ECR}"\nprofile = "one"\n'
+            f'[destinations.b]\nkind = "ecr"\nregistry = "{ECR}"\nprefix = "b"',
+            f"destinations: a and b are both in {ECR}, so they need the same profile, role_arn and external_id",
+            id="two ways to one ecr",
+        ),
+        pytest.param(
             f'[destinations.x]\nkind = "ecr"\nregistry = "{ECR}"\nexternal_id = "1"',
             "destinations.x: external_id needs role_arn",
             id="external id without a role",

@@ -21,6 +21,7 @@ print(json.dumps(sorted(sys.modules)))
 sys.exit(code)
 """
 _CHARTS = ("yaml", "tarfile", "mirror.linkerd.chart", "mirror.linkerd.images", "mirror.linkerd.template")
+_AWS = ("boto3", "botocore", "mirror.destinations.ecr.aws")
 _PROOF = ("mirror.linkerd.proof", "mirror.linkerd.versions")
 
 
@@ -47,14 +48,26 @@ def test_a_release_in_step(desk: Desk, command: str) -> None:
     modules = loaded(desk, command, RELEASE, *to)
 
     assert [] == desk.upstream.charts.requests
-    assert set() == modules & {*_CHARTS, *_PROOF, "httpx", "mirror.cli.display"}
+    assert set() == modules & {*_CHARTS, *_PROOF, *_AWS, "httpx", "mirror.cli.display"}
 
 
 def test_what_needs_only_the_configuration(desk: Desk) -> None:
     """No network, no event of ours that rich would show."""
     modules = loaded(desk, "config", "check")
 
-    assert set() == modules & {"httpx", "rich", "mirror.app", *_CHARTS, *_PROOF}
+    assert set() == modules & {"httpx", "rich", "mirror.app", *_AWS, *_CHARTS, *_PROOF}
+
+
+def test_a_destination_in_ecr_that_is_not_asked(desk: Desk) -> None:
+    """boto3 stays on disk, though it is configured."""
+    registry = "123456789012.dkr.ecr.eu-west-1.amazonaws.com"
+    desk.configure(
+        destinations={"aws": {"kind": "ecr", "registry": registry}, "disk": {"kind": "layout", "directory": "x"}}
+    )
+
+    modules = loaded(desk, "sync", RELEASE, "--to", "disk")
+
+    assert set() == modules & set(_AWS)
 
 
 def test_structlog_does_without_rich_and_we_do_not() -> None:

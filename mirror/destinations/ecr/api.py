@@ -103,7 +103,11 @@ class EcrApi:
             answer = await self._about(path, "DescribeRepositories", repositoryNames=[path])
         except NotFound:
             return None
-        found = next(iter(answer.get("repositories") or ()), None)
+        if "repositories" not in answer:  # botocore makes an empty answer of what is not JSON
+            raise RegistryError(
+                f"{self.host}/{path}: ecr:DescribeRepositories was not answered by ECR: check its endpoint"
+            )
+        found = next(iter(answer["repositories"] or ()), None)
         return _seen(path, found) if found else None
 
     async def create(self, path: str, wanted: Wanted) -> bool:
@@ -114,9 +118,7 @@ class EcrApi:
             | ({"kmsKey": wanted.kms_key} if wanted.kms_key else {}),
             **_mutability(wanted),
         }
-        if (
-            wanted.scan_on_push
-        ):  # on its way out, in favour of the registry's own configuration: only if it is asked for
+        if wanted.scan_on_push:  # on its way out, in favour of the registry's own configuration
             settings["imageScanningConfiguration"] = {"scanOnPush": True}
         if wanted.tags:  # they need ecr:TagResource beside (estahn/k8s-image-swapper#416)
             settings["tags"] = _tags(wanted.tags)

@@ -26,6 +26,7 @@ from botocore.credentials import (
     CredentialResolver,
     DeferredRefreshableCredentials,
 )
+from botocore.parsers import ResponseParserError
 
 from mirror.destinations.ecr.access import Access
 from mirror.destinations.ecr.host import EcrHost
@@ -42,6 +43,8 @@ _LOOKED_FOR = (
     "looked for in the environment (AWS_ACCESS_KEY_ID), the profile, web identity (IRSA), pod identity and container "
     "roles, and the instance's role"
 )
+_RAISED = (fault.BotoCoreError, fault.ClientError, ResponseParserError, OSError)
+"""OSError: the files of web identity and of container roles are opened without more ado."""
 _SIGN_IN = (
     fault.LoginError,
     fault.NoAuthTokenError,
@@ -86,8 +89,12 @@ class Aws:
         """
         asked = Asked(f"{service}:{operation}", where)
         try:
-            answer: dict[str, Any] = getattr(self.client(service), _method(operation))(**arguments)
-        except (fault.BotoCoreError, fault.ClientError) as exc:
+            client = self.client(service)
+        except (*_RAISED, ValueError) as exc:  # a ValueError for an endpoint that is no URL
+            raise self._explained(exc, service, asked) from exc
+        try:
+            answer: dict[str, Any] = getattr(client, _method(operation))(**arguments)
+        except _RAISED as exc:
             raise self._explained(exc, service, asked) from exc
         return answer
 
@@ -175,7 +182,7 @@ class Aws:
         return session.client(service, config=Config(proxies={scheme: _with_credential(proxy)}, **place))
 
     def _explained(self, exc: Exception, service: str, asked: Asked) -> MirrorError:
-        where, host, said = asked.where, self._endpoint(service), " ".join(str(exc).split())[:_SAID_MAX]
+        where, host, said = asked.where, self._endpoint(service), _said(exc)
         about = f"{where}: {asked.action} could not be asked of AWS"
         match exc:
             case fault.ClientError():
@@ -197,6 +204,26 @@ class Aws:
                     f"{where}: AWS has no place for this: {said}: check the registry's host, whose region is "
                     f"{self._host.region}"
                 )
+            case fault.HTTPClientError() | fault.ConnectionError():
+                return self._unreachable(exc, service, asked)
+            case ResponseParserError():
+                # not its words: they quote the answer, and an answer of STS may hold a key
+                return RegistryError(f"{host} answered {asked.action} with what is no answer of AWS's", where=where)
+            case OSError():
+                return AccessDenied(
+                    f"{about}: a file of its credential cannot be read: {said}", where=where, status=401
+                )
+            case ValueError() if not isinstance(exc, fault.BotoCoreError):
+                return SettingsError(
+                    f"{where}: the AWS configuration does not do (AWS_ENDPOINT_URL and its kind in the environment, or "
+                    f"endpoint_url in ~/.aws/config): {said}"
+                )
+            case _:
+                return RegistryError(f"{about}: {said}", where=where, asked=asked.action)
+
+    def _unreachable(self, exc: Exception, service: str, asked: Asked) -> Unreachable:
+        host, said = self._endpoint(service), _said(exc)
+        match exc:
             case fault.SSLError():
                 return Unreachable(
                     f"{host}: its certificate is not trusted ({said}): if its authority is your own, name it by "
@@ -206,15 +233,14 @@ class Aws:
             case fault.ProxyConnectionError():
                 return Unreachable(f"{host} cannot be reached through its proxy: {said}")
             case fault.ConnectTimeoutError() | fault.EndpointConnectionError():
+                is_sts = service == "sts" or "://sts." in said  # which a role is assumed by
                 return Unreachable(
                     f"{host} cannot be reached: {said}: check the network (a VPC without a way out needs the endpoint "
-                    f"com.amazonaws.{self._host.region}.{'sts' if service == 'sts' else 'ecr.api'}), and that the "
-                    f"region in the registry's host is right: {self._host.region}"
+                    f"com.amazonaws.{self._host.region}.{'sts' if is_sts else 'ecr.api'}), and that the region in the "
+                    f"registry's host is right: {self._host.region}"
                 )
-            case fault.HTTPClientError() | fault.ConnectionError():
-                return Unreachable(f"{host} did not answer {asked.action}: {said}")
             case _:
-                return RegistryError(f"{about}: {said}", where=where, asked=asked.action)
+                return Unreachable(f"{host} did not answer {asked.action}: {said}")
 
     def _endpoint(self, service: str) -> str:
         client = self._clients.get(service)
@@ -249,6 +275,10 @@ def _refused(exc: fault.ClientError, asked: Asked, access: Access) -> RegistryEr
     error = exc.response.get("Error", {})
     status = exc.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 400)
     return refusal(asked, code=str(error.get("Code", "")), words=str(error.get("Message", "")), status=int(status))
+
+
+def _said(exc: Exception) -> str:
+    return " ".join(str(exc).split())[:_SAID_MAX]
 
 
 def _method(operation: str) -> str:

@@ -17,11 +17,11 @@ Sources are named where they are used; ECR itself was never asked.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any, ClassVar
 
+from mirror.destinations.ecr.refusals import permission
 from mirror.errors import AccessDenied, ImmutableTag, ManifestRefused, NotFound, RegistryError
 from mirror.http.answer import Answer
 from mirror.oci.dialect import Dialect
@@ -30,11 +30,6 @@ from mirror.oci.manifest import Manifest
 _MIB = 1024 * 1024
 _EXPIRED = "authorization token has expired"
 _OBJECTIONS_MAX = 5
-# docs.aws.amazon.com, IAM, "Troubleshoot access denied error messages"
-_DENIED = re.compile(
-    r"not authorized to perform: (?P<action>[\w-]+:\w+)(?: on resource: (?P<resource>\S+))?"
-    r"(?: because no (?P<lacking>[\w -]+?) allows| with an explicit deny in an? (?P<denying>[\w -]+))?"
-)
 
 
 class EcrDialect(Dialect):
@@ -65,8 +60,8 @@ class EcrDialect(Dialect):
             return _told(refused, RegistryError, _A_QUOTA)
         if _EXPIRED in words:
             return _told(refused, AccessDenied, _AN_OLD_LOGIN)
-        if denied := _DENIED.search(words):
-            return _told(refused, AccessDenied, _what_allows(denied))
+        if "is not authorized to perform" in words:
+            return _told(refused, AccessDenied, permission(words, refused.asked))
         if refused.status == 401:
             return _told(refused, AccessDenied, _NO_LOGIN)
         if refused.status == 429:
@@ -147,18 +142,6 @@ def _what_is_wrong(manifest: Manifest) -> str:
         return f"{what}; nothing is seen in it that ECR is known not to take"
     more = f"; and {len(found) - _OBJECTIONS_MAX} more" if len(found) > _OBJECTIONS_MAX else ""
     return f"{'; '.join(found[:_OBJECTIONS_MAX])}{more}: {what}"
-
-
-def _what_allows(denied: re.Match[str]) -> str:
-    action, lacking, denying = denied["action"], denied["lacking"] or "", denied["denying"]
-    if denying:
-        return f"the explicit deny in a {denying} goes before whatever else allows {action}"
-    if lacking == "resource-based policy":
-        return f"the repository's own policy must allow {action} to other accounts (policy_file)"
-    if lacking and lacking != "identity-based policy":
-        return f"a {lacking} stands in the way, which must allow {action} too"
-    at = f" on {denied['resource']}" if denied["resource"] else ""
-    return f"allow {action}{at}: docs/iam/ has the least policy for each use, and `mirror doctor --iam` prints it"
 
 
 def _told(refused: RegistryError, kind: type[RegistryError], remedy: str) -> RegistryError:

@@ -16,11 +16,10 @@ Use = Literal["pull", "verify", "sync", "sync-create", "doctor-fix"]
 USES: tuple[Use, ...] = get_args(Use)
 
 _PULL = ("ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer")
-_VERIFY = (*_PULL, "ecr:ListImages")  # GET tags/list needs it, else it is DENIED
+_VERIFY = (*_PULL, "ecr:DescribeRepositories", "ecr:ListImages")  # GET tags/list needs the last, else it is DENIED
 _SYNC = (
     *_VERIFY,
     "ecr:CompleteLayerUpload",
-    "ecr:DescribeRepositories",
     "ecr:InitiateLayerUpload",
     "ecr:PutImage",
     "ecr:UploadLayerPart",

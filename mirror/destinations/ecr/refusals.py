@@ -18,7 +18,8 @@ from mirror.errors import AccessDenied, NotFound, RegistryError
 _WORDS_MAX = 1000
 _UNAUTHORIZED = re.compile(
     r"(?:User: )?(?P<principal>arn:\S+) is not authorized to perform: (?P<action>[A-Za-z0-9-]+:[A-Za-z0-9]+)"
-    r"(?: on resource: (?P<resource>arn:\S+|\*))?"
+    r"(?: on resource: (?P<resource>arn:[^\s]+|\*))?"
+    r"(?: because no (?P<lacking>[a-z -]+?) allows| with an explicit deny in an? (?P<denying>[a-z -]+))?"
 )
 _DENIED = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation"})
 _EXPIRED = frozenset({"ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired"})
@@ -93,16 +94,21 @@ def permission(words: str, action: str) -> str:
     found = _UNAUTHORIZED.search(words)
     if found is None:
         return f"allow {action} to the principal (mirror doctor --iam prints policies)"
-    principal, denied, resource = found["principal"], found["action"], (found["resource"] or "*").rstrip(".,")
-    if "explicit deny" in words:
-        return f"a policy denies {denied} to {principal} explicitly; that is to be changed, allowing it does not help"
+    principal, denied, lacking = found["principal"], found["action"], found["lacking"] or "identity-based policy"
+    resource = (found["resource"] or "*").rstrip(".,")
     statement = json.dumps({"Effect": "Allow", "Action": denied, "Resource": resource})
+    if found["denying"]:
+        return f"an explicit deny in a {found['denying']} goes before whatever allows {denied} to {principal}"
+    if lacking == "resource-based policy":
+        return f"the policy of {resource} itself (policy_file) must allow {denied} to {principal}, of another account"
+    if lacking != "identity-based policy":
+        return f"a {lacking} stands in the way of {principal}, which must allow {denied} too"
     remedy = f"give {principal} the statement {statement}"
     if denied == "sts:AssumeRole":
         return f"{remedy}, and have the trust policy of {resource} name it, with the external id if it asks for one"
     if denied == "ecr:TagResource":  # estahn/k8s-image-swapper#416
         return f"{remedy}: making a repository with tags needs it beside ecr:CreateRepository; or configure no tags"
-    return remedy
+    return f"{remedy} (mirror doctor --iam prints all that a use needs)"
 
 
 def _signature_remedy(words: str) -> str:

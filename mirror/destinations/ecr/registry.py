@@ -16,11 +16,13 @@ from mirror.oci.manifest import Manifest
 from mirror.oci.registry import RegistryRepository
 
 _TAKEN = frozenset({"ImageTagAlreadyExistsException", "ImageAlreadyExistsException"})
-# what the distribution API calls them (distribution-spec v1.1 #error-codes): whoever copies brings the content anew
-_MISSING = {
-    "LayersNotFoundException": "MANIFEST_BLOB_UNKNOWN",
-    "LayerInaccessibleException": "MANIFEST_BLOB_UNKNOWN",
-    "ReferencedImagesNotFoundException": "MANIFEST_UNKNOWN",
+# Status and code that the registry has for them over HTTP, which whoever copies knows: missing content is brought anew,
+# and a referrer that is not taken leaves its image good.
+_OVER_HTTP = {
+    "LayersNotFoundException": (400, "MANIFEST_BLOB_UNKNOWN"),
+    "LayerInaccessibleException": (400, "MANIFEST_BLOB_UNKNOWN"),
+    "ReferencedImagesNotFoundException": (400, "MANIFEST_BLOB_UNKNOWN"),
+    "InvalidParameterException": (405, "UNSUPPORTED"),
 }
 
 
@@ -50,7 +52,7 @@ class EcrRepository(RegistryRepository):
         try:
             await self.api.put_image(self.path, manifest, tag=tag)
         except RegistryError as exc:
-            [code] = exc.codes or ("",)
+            code = next(iter(exc.codes), "")
             if code in _TAKEN:
                 held = await self.head(tag or manifest.digest)
                 if held == manifest.digest:  # it was stored, and the answer that said so was lost
@@ -61,8 +63,10 @@ class EcrRepository(RegistryRepository):
                 ) from exc
             if code == "ImageDigestDoesNotMatchException":
                 raise ContentError(f"{where}: ECR finds another digest for what was sent: {exc.words}") from exc
-            if code in _MISSING:
-                raise RegistryError(
-                    str(exc), status=404, codes=(_MISSING[code],), words=exc.words, where=where, asked=exc.asked
-                ) from exc
+            if known := _OVER_HTTP.get(code):
+                status, name = known
+                told = RegistryError(
+                    str(exc), status=status, codes=(name,), words=exc.words, where=where, asked=exc.asked
+                )
+                raise self.registry.dialect.explained(told, manifest=manifest) from exc
             raise

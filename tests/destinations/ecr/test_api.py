@@ -66,6 +66,19 @@ async def test_none(api: EcrApi) -> None:
     assert await api.repository(PATH) is None
 
 
+async def test_what_is_not_ecrs_answer(api: EcrApi, ecr: Ecr) -> None:
+    """A page of something on the way is not an account without repositories."""
+    ecr.create(PATH)
+
+    def page(parsed: dict[str, Any], **_: Any) -> None:
+        del parsed["repositories"]
+
+    client = await asyncio.to_thread(lambda: api.aws.client("ecr"))
+    client.meta.events.register("after-call.ecr.DescribeRepositories", page)
+    with pytest.raises(RegistryError, match="not answered by ECR"):
+        await api.repository(PATH)
+
+
 async def test_made_as_it_is_wanted(api: EcrApi, ecr: Ecr) -> None:
     """Nothing differs but the policies, which are put afterwards."""
     assert await api.create(PATH, WANTED)

@@ -175,14 +175,17 @@ class TestRefusals:
 
 
 class TestCredentials:
-    def test_none(self, make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_none(self, make: Make, ecr: Ecr, monkeypatch: pytest.MonkeyPatch) -> None:
         """Told without asking AWS; who asks again looks again."""
+        monkeypatch.setenv("AWS_ENDPOINT_URL", ecr.url)
         aws = make()
-
-        assert isinstance(raised(aws), NoCredential)
+        error = raised(aws)
         monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE")
         monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "of-the-test")
-        assert "ecr" == aws.client("ecr").meta.service_model.service_name
+        describe(aws)
+
+        assert isinstance(error, NoCredential)
+        assert ["DescribeRepositories"] == ecr.actions
 
     def test_a_profile_that_is_not_there(self, make: Make) -> None:
         """The operator's input is wrong."""
@@ -210,6 +213,24 @@ class TestCredentials:
 
         assert isinstance(error, SettingsError)
         assert str(no_aws / "config") in str(error)
+
+    def test_a_file_that_is_not_there(self, make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+        """As where a service account's token was not mounted: it is named."""
+        monkeypatch.setenv("AWS_ROLE_ARN", "arn:aws:iam::123456789012:role/mirror")
+        monkeypatch.setenv("AWS_WEB_IDENTITY_TOKEN_FILE", "/no/such/token")
+        error = raised(make())
+
+        assert isinstance(error, AccessDenied)
+        assert "/no/such/token" in str(error)
+
+    def test_an_endpoint_that_is_none(self, make: Make, keys: None, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The operator's input is wrong."""
+        monkeypatch.setenv("AWS_ENDPOINT_URL_ECR", "nonsense")
+        error = raised(make())
+
+        assert isinstance(error, SettingsError)
+        assert "AWS_ENDPOINT_URL" in str(error)
+        assert "nonsense" in str(error)
 
     def test_a_session_that_has_expired(
         self, make: Make, keys: None, ecr: Ecr, monkeypatch: pytest.MonkeyPatch
@@ -303,6 +324,18 @@ class TestConnections:
         assert "ca_file" in str(without)
         assert isinstance(answered, RegistryError)  # it is no ECR, but it was reached
         assert len(ssl.create_default_context(cafile=bundle).get_ca_certs()) > 50
+
+    def test_our_own_authority_for_a_role(
+        self, make: Make, keys: None, certificates: Certificates, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """It holds for STS, which is asked by another session, too."""
+        role = Access(role_arn="arn:aws:iam::123456789012:role/mirror")
+        with fake_registry(certificates=certificates) as there:
+            monkeypatch.setenv("AWS_ENDPOINT_URL", there.url)
+            error = raised(make(access=role, ca_file=str(certificates.authority)))
+
+        assert isinstance(error, RegistryError)  # it is no STS, but it was reached
+        assert "no answer of AWS's" in str(error)
 
     def test_the_authority_that_aws_is_told_of(
         self, make: Make, keys: None, certificates: Certificates, monkeypatch: pytest.MonkeyPatch

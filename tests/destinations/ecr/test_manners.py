@@ -482,7 +482,7 @@ class TestPermissions:
         at.ecr.denied.add(action)
         arn = f"arn:aws:ecr:eu-west-1:123456789012:repository/{_NAME}"
 
-        with pytest.raises(AccessDenied, match=re.escape(f"allow {action} on {arn}: docs/iam/")):
+        with pytest.raises(AccessDenied, match=re.escape(f'"Action": "{action}", "Resource": "{arn}"')):
             await ask(at)
         assert [] == [seen for seen in at.ecr.requests if "authorization" not in seen.headers]
 

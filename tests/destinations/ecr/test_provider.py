@@ -18,6 +18,7 @@ from mirror.errors import AccessDenied, MirrorError, NoCredential, Unreachable, 
 from mirror.findings import Finding
 from mirror.http.proxies import Proxies
 from tests.destinations.ecr.conftest import HOST
+from tests.destinations.ecr.least import denied_to
 from tests.destinations.ecr.test_api import LIFECYCLE, POLICY
 from tests.servers.ecr import Ecr, EcrError
 
@@ -428,6 +429,17 @@ class TestRepair:
         assert "warning" == finding.state
         assert "ECR cannot change it" in finding.told
         assert "sync again" in finding.remedy
+
+    async def test_with_the_least_that_is_allowed(self, ecr: Ecr, api: EcrApi) -> None:
+        """docs/iam/doctor-fix.json is enough to see and to repair everything."""
+        ecr.create(PATHS[0])
+        ecr.denied = denied_to("doctor-fix", ecr)
+        provider = EcrProvider("production", api, replace(WANTED, scan_on_push=True))
+        repaired = await provider.repair(PATHS)
+        examined = await provider.examine(PATHS)
+
+        assert {"ok"} == {one.state for one in repaired}
+        assert ["blob mounting"] == [one.check for one in examined if one.state != "ok"]
 
     async def test_what_is_refused(self, ecr: Ecr, api: EcrApi) -> None:
         """One refusal keeps nothing else back."""

@@ -79,7 +79,8 @@ class TestPermission:
         told = permission(denied("ecr:PutImage", why=" because no identity-based policy allows it"), "ecr:PutImage")
 
         assert told == (
-            f'give {ME} the statement {{"Effect": "Allow", "Action": "ecr:PutImage", "Resource": "{THERE}"}}'
+            f'give {ME} the statement {{"Effect": "Allow", "Action": "ecr:PutImage", "Resource": "{THERE}"}} '
+            "(mirror doctor --iam prints all that a use needs)"
         )
 
     def test_for_everything(self) -> None:
@@ -87,11 +88,24 @@ class TestPermission:
         assert '"Resource": "*"' in permission(denied("ecr:GetAuthorizationToken", "*"), "ecr:GetAuthorizationToken")
         assert '"Resource": "*"' in permission(f"User: {ME} is not authorized to perform: ecr:X", "ecr:X")
 
-    def test_an_explicit_deny(self) -> None:
-        """A statement that allows it would not help."""
-        words = denied("ecr:PutImage", why=" with an explicit deny in a service control policy")
+    @pytest.mark.parametrize(
+        ("why", "told"),
+        [
+            (" with an explicit deny in a service control policy", "an explicit deny in a service control policy goes"),
+            (" because no permissions boundary allows the x action", "a permissions boundary stands in the way"),
+            (" because no session policy allows the x action", "a session policy stands in the way"),
+            (
+                " because no resource-based policy allows the x action",
+                f"the policy of {THERE} itself (policy_file) must allow",
+            ),
+        ],
+    )
+    def test_what_a_statement_would_not_help(self, why: str, told: str) -> None:
+        """A deny, a bound, another account: what is to be changed is elsewhere."""
+        remedy = permission(denied("ecr:PutImage", why=why), "ecr:PutImage")
 
-        assert "allowing it does not help" in permission(words, "ecr:PutImage")
+        assert remedy.startswith(told)
+        assert '"Effect"' not in remedy
 
     def test_tags(self) -> None:
         """What AWS asks for is not what was asked of it (estahn/k8s-image-swapper#416)."""

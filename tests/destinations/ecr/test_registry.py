@@ -13,7 +13,7 @@ from botocore.stub import Stubber
 from mirror.destinations.ecr.api import EcrApi
 from mirror.destinations.ecr.dialect import EcrDialect
 from mirror.destinations.ecr.registry import EcrRepository, says_its_type
-from mirror.errors import ContentError, RegistryError, TagTaken
+from mirror.errors import ContentError, ManifestRefused, RegistryError, TagTaken
 from mirror.http.gate import Gate
 from mirror.oci.copy import Copier, read_graph
 from mirror.oci.manifest import Manifest
@@ -121,10 +121,10 @@ async def test_what_is_missing_is_brought(
 @pytest.mark.parametrize(
     ("code", "status", "codes"),
     [
-        ("LayersNotFoundException", 404, ("MANIFEST_BLOB_UNKNOWN",)),
-        ("LayerInaccessibleException", 404, ("MANIFEST_BLOB_UNKNOWN",)),
-        ("ReferencedImagesNotFoundException", 404, ("MANIFEST_UNKNOWN",)),
-        ("InvalidParameterException", 400, ("InvalidParameterException",)),
+        ("LayersNotFoundException", 400, ("MANIFEST_BLOB_UNKNOWN",)),
+        ("LayerInaccessibleException", 400, ("MANIFEST_BLOB_UNKNOWN",)),
+        ("ReferencedImagesNotFoundException", 400, ("MANIFEST_BLOB_UNKNOWN",)),
+        ("KmsException", 400, ("KmsException",)),
     ],
 )
 async def test_what_is_missing(repository: EcrRepository, code: str, status: int, codes: tuple[str, ...]) -> None:
@@ -136,6 +136,18 @@ async def test_what_is_missing(repository: EcrRepository, code: str, status: int
             await repository.put_manifest(IMAGE.manifest, tag="v1")
 
     assert (status, codes, "sha256:…") == (caught.value.status, caught.value.codes, caught.value.words)
+
+
+async def test_what_is_not_taken(repository: EcrRepository) -> None:
+    """Named as over HTTP: an image fails by it, a referrer is told of."""
+    client = await asyncio.to_thread(lambda: repository.api.aws.client("ecr"))
+    with Stubber(client) as stubbed:
+        words = "Invalid parameter at 'ImageManifest' failed to satisfy constraint: 'Invalid JSON syntax'"
+        stubbed.add_client_error("put_image", "InvalidParameterException", words)
+        with pytest.raises(ManifestRefused, match="Invalid JSON syntax") as caught:
+            await repository.put_manifest(IMAGE.manifest)
+
+    assert (405, ("UNSUPPORTED",)) == (caught.value.status, caught.value.codes)
 
 
 async def test_another_digest(repository: EcrRepository) -> None:
