@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from mirror.durations import format_duration
-from mirror.errors import AccessDenied, MirrorError, RegistryError, Untrusted
+from mirror.errors import AccessDenied, MirrorError, RegistryError, Unreachable, Untrusted
 from mirror.findings import Finding, State
 from mirror.trust.verdict import Policy
 
@@ -188,8 +188,10 @@ def refused(subject: str, check: str, exc: MirrorError, *, who: str = "", may: s
         return too_many(subject, str(exc))
     if isinstance(exc, AccessDenied):
         remedy = f"give {who or 'a credential, and configure it,'} the right to {may}"
+    elif isinstance(exc, Unreachable | RegistryError) and exc.is_temporary:
+        remedy = "it may be of the moment: try again, then ask who runs it"
     else:
-        remedy = "see what it says; if it is of the moment, try again"
+        remedy = "settle what it says there, then run this again"
     return Finding(subject, check, "failed", str(exc), remedy)
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from tests.cli.conftest import Desk
 from tests.servers.fake import ALWAYS, FakeRegistry, Fault, answer, refusal
-from tests.servers.harbor import ADMIN, ADMIN_PASSWORD, Harbor
+from tests.servers.harbor_state import ADMIN, ADMIN_PASSWORD, Harbor
 from tests.servers.upstream import NEXT
 
 ECR = "123456789012.dkr.ecr.eu-west-1.amazonaws.com"

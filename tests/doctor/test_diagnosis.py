@@ -142,8 +142,9 @@ def test_space(free: int, told: tuple[str, str]) -> None:
     [
         (AccessDenied("no", status=403), "push", "give me the right to push to l5d/web"),
         (RegistryError("slow down", status=429), "rate limit", "wait, and ask it less"),
-        (NotFound("gone", status=404), "push", "see what it says"),
-        (Unreachable("gone"), "push", "see what it says"),
+        (NotFound("gone", status=404), "push", "settle what it says there"),
+        (RegistryError("boom", status=503), "push", "it may be of the moment"),
+        (Unreachable("gone"), "push", "it may be of the moment"),
     ],
 )
 def test_refusals(error: MirrorError, check: str, remedy: str) -> None:

@@ -362,7 +362,15 @@ class TestSources:
 
         found = lines(report, "source docker.io")["rate limit"]
         assert (state, f"pulls left: {remaining.partition(';')[0]} of 100 in 6h") == (found.state, found.told)
-        assert "rate limit" not in lines(report, "source quay.io")
+        assert "rate limit" not in lines(report, SOURCE) | lines(report, DESTINATION)
+
+    async def test_a_destinations_limit(self, upstream: Upstream, fake: FakeRegistry) -> None:
+        """As of a mirror in Docker Hub."""
+        settings = into(upstream, fake.host)
+        await sync(settings)
+        fake.faults.append(Fault("GET /v2/.+/manifests/.*", becomes(header(ratelimit_remaining="0")), times=ALWAYS))
+
+        assert "failed" == states(await examine(settings), DESTINATION)["rate limit"]
 
     async def test_too_many_requests_now(self, upstream: Upstream, fake: FakeRegistry) -> None:
         """The first answer is taken as it is: nothing is tried again."""
@@ -424,8 +432,10 @@ class TestHosts:
         settings = into(upstream, fake.host)
         await sync(settings)
         fake.faults.append(stall("POST .*"))
+        begin = time.monotonic()
         report = await examine(settings, deadline_s=0.5)
 
+        assert time.monotonic() - begin < 10
         assert {(DESTINATION, "push")} == set(faults(report))
         assert "mirror-record did not answer within 0.5 s" in lines(report, DESTINATION)["push"].told
         assert "ok" == states(report, DESTINATION)["referrers"]

@@ -44,8 +44,12 @@ def into(upstream: Upstream, ecr: Ecr, *, endpoint: str = "", **table: Any) -> S
 
 
 def failed(report: DoctorReport) -> dict[tuple[str, str], Finding]:
+    """What failed; one cause is one line, with what to do about it."""
+    found = {(each.subject, each.check): each for each in report.findings if each.state == "failed"}
     assert 1 == report.exit_code
-    return {(each.subject, each.check): each for each in report.findings if each.state == "failed"}
+    assert len(found) == sum(each.state == "failed" for each in report.findings)
+    assert all(finding.remedy for finding in found.values())
+    return found
 
 
 def states(report: DoctorReport) -> dict[str, str]:

@@ -11,7 +11,8 @@ from tests.destinations.harbor.conftest import Site
 from tests.runs import examine, sync
 from tests.servers.certificates import Certificates
 from tests.servers.distribution import Distribution
-from tests.servers.harbor import READS, harbor, immutable
+from tests.servers.harbor import harbor
+from tests.servers.harbor_state import READS, immutable
 from tests.servers.upstream import Upstream
 
 SUBJECT = "destination test"
