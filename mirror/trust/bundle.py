@@ -60,8 +60,6 @@ def keyless(signed: SigstoreBundle, subject: Digest, expected: Keyless, root: Tr
     material = at(view, "verificationMaterial", kind=dict, what="the bundle")
     if "publicKey" in material:
         raise NotVerified("it is signed with a key, where an identity is to sign")
-    envelope = _envelope(view)
-    hold_statement(envelope.payload, subject)
     raw = at(material, "certificate", "rawBytes", kind=str, what="the bundle")
     certificate = from_der(unbase64(raw, what="the bundle's certificate"))
     signing_key(certificate)  # or it is no key that `sigstore` could verify with
@@ -69,9 +67,9 @@ def keyless(signed: SigstoreBundle, subject: Digest, expected: Keyless, root: Tr
     moment = _moment(material, entry, signed)
     root.log(unbase64(at(entry, "logId", "keyId", kind=str, what="the log entry"), what="the log's name"), moment)
     hold(certificate, moment, root)
-    if _verified(signed, root.at(moment)) != (envelope.payload_type, envelope.payload):
-        raise NotVerified("sigstore has verified another statement than the one that was read")
+    kind, payload = _verified(signed, root.at(moment))
     _hold_size(entry)
+    hold_statement(kind, payload, subject)
     signer = hold_signer(certificate, expected)
     index = entry.get("logIndex", "0")  # protobuf's JSON leaves out what is 0
     return Verdict(
@@ -91,7 +89,7 @@ def keyed(signed: SigstoreBundle, subject: Digest, key: PublicKey, root: Trusted
     view = _document(signed)
     material = at(view, "verificationMaterial", kind=dict, what="the bundle")
     envelope = _envelope(view)
-    hold_statement(envelope.payload, subject)
+    hold_statement(envelope.payload_type, envelope.payload, subject)
     if not is_signed(key.key, envelope.signature, envelope.signed):
         raise NotVerified("it is not signed with the key that the identity names")
     entry = log.from_bundle(_entry(material)) if root else None
@@ -109,9 +107,11 @@ def keyed(signed: SigstoreBundle, subject: Digest, key: PublicKey, root: Trusted
     )
 
 
-def hold_statement(payload: bytes, subject: Digest) -> None:
+def hold_statement(payload_type: str, payload: bytes, subject: Digest) -> None:
     """Afterwards *payload* is a statement that signs *subject*, maybe among others."""
     what = "the statement"
+    if payload_type != STATEMENT:
+        raise NotVerified(f"its payload is of the type {quoted(payload_type[:100])}, where a statement is needed")
     view = document(payload, what=what, bound=BUNDLE_MAX)
     kind = at(view, "_type", kind=str, what=what)
     if kind not in STATEMENT_TYPES:
@@ -133,16 +133,14 @@ def _document(signed: SigstoreBundle) -> dict[str, Any]:
     kind = at(view, "mediaType", kind=str, what="the bundle")
     if kind not in MEDIA_TYPES:
         raise NotVerified(f"the bundle is of the type {quoted(kind[:100])}, where v0.3 is needed")
+    if "dsseEnvelope" not in view:
+        raise NotVerified("the bundle has no envelope with a statement, so it is no signature of an image")
     return view
 
 
 def _envelope(view: dict[str, Any]) -> _Envelope:
     what = "the bundle's envelope"
-    if "dsseEnvelope" not in view:
-        raise NotVerified("the bundle has no envelope with a statement, so it is no signature of an image")
     kind = at(view, "dsseEnvelope", "payloadType", kind=str, what=what)
-    if kind != STATEMENT:
-        raise NotVerified(f"{what} has a payload of the type {quoted(kind[:100])}, where a statement is needed")
     signatures = at(view, "dsseEnvelope", "signatures", kind=list, what=what)
     if len(signatures) != 1:
         raise NotVerified(f"{what} has {len(signatures)} signatures, not one")
@@ -185,7 +183,8 @@ def _verified(signed: SigstoreBundle, root: bytes) -> tuple[str, bytes]:
     try:
         return verifier.verify_dsse(Bundle.from_json(signed.raw), _HeldAfterwards())
     except Error as exc:
-        raise NotVerified(f"sigstore: {' '.join(map(str, exc.args))[:300]}") from exc
+        told = " ".join(map(str, exc.args)).partition(" [type=")[0]  # pydantic goes on with the whole input
+        raise NotVerified(f"sigstore: {told[:300]}") from exc
 
 
 def _hold_size(entry: dict[str, Any]) -> None:

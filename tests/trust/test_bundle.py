@@ -239,7 +239,7 @@ _WRONG: dict[str, tuple[Callable[[Sigstore, Sigstore], Made], str]] = {
     # the envelope
     "two signatures": (
         _change(("dsseEnvelope", "signatures"), [{"sig": "eA=="}, {"sig": "eA=="}]),
-        "has 2 signatures, not one",
+        "sigstore: envelope must contain exactly one signature",
     ),
     "a signature of another statement": (
         _change(("dsseEnvelope", "payload"), b64(_stated(predicate={"a": 1}))),
