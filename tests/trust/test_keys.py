@@ -81,6 +81,11 @@ def _bundle(
     return {"mediaType": BUNDLE, "verificationMaterial": material, "dsseEnvelope": envelope(data, signature)}
 
 
+def _twice(bundle: dict[str, Any]) -> dict[str, Any]:
+    bundle["dsseEnvelope"]["signatures"] *= 2
+    return bundle
+
+
 async def test_signed_with_the_key(keyed: Bench) -> None:
     """In either form; the trusted root is asked of nobody."""
     made = keyed.put_simple(_simple())
@@ -115,6 +120,8 @@ async def test_signed_and_logged(logged: Bench, form: str) -> None:
         (lambda: _bundle(signed=statement(IMAGE.digest, predicate="https://x.example")), "which is no signature"),
         (lambda: replace(_simple(), signature="§"), "the signature is not base64"),
         (lambda: _bundle() | {"mediaType": "x"}, "where v0.3 is needed"),
+        (lambda: _twice(_bundle()), "the bundle's envelope has 2 signatures, not one"),
+        (lambda: _bundle() | {"dsseEnvelope": {}}, "the bundle's envelope has no dsseEnvelope.payloadType"),
     ],
 )
 async def test_what_does_not_hold(keyed: Bench, make: Any, reason: str) -> None:
