@@ -15,7 +15,7 @@ from mirror.errors import MirrorError, Refused
 from mirror.oci.content import Digest
 from mirror.oci.reference import Reference, Repository
 from mirror.oci.referrers import Referrers, Untaken, referrers_of
-from mirror.oci.remembered import Remembered
+from mirror.oci.remembering import Remembering
 from mirror.oci.storage import Source
 from mirror.record import RecordedImage
 from mirror.trust.judge import Trust, judge
@@ -92,7 +92,7 @@ class Signatures:
         reference, subject = Reference.parse(recorded.image.reference), recorded.digests.upstream
         verdict = await self.judged(reference, subject, await referrers_of(mirrored, subject), mirrored)
         if not verdict.satisfies("require") and kept:
-            beside = Remembered(mirrored, {digest: data for one in kept for digest, data in one.blobs.items()})
+            beside = Remembering(mirrored, {digest: data for one in kept for digest, data in one.blobs.items()})
             referrers = Referrers(subject, (), tuple(one.manifest for one in kept))
             verdict = await self.judged(reference, subject, referrers, beside)
         return verdict, "" if recorded.is_accepted else self._problem(recorded.verdict, verdict)

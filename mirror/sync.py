@@ -28,7 +28,7 @@ from mirror.oci.copy import Copier, Graph, read_graph
 from mirror.oci.manifest import Manifest, restricted
 from mirror.oci.reference import Reference
 from mirror.oci.referrers import Referrers, Travelled, referrers_of, travel
-from mirror.oci.remembered import Remembered
+from mirror.oci.remembering import Remembering
 from mirror.oci.storage import Destination, Source
 from mirror.oci.verify import walk
 from mirror.plan import RECORD_NAME, Adopt, Copy, Fail, Keep, Recorded, Refuse, Target
@@ -252,7 +252,7 @@ class Syncer:
 
     def _places(self, plan: ReleasePlan, image: ImagePlan) -> tuple[Source, Destination]:
         """Where *image* comes from, evidence that was verified copied as it was seen, and where it goes."""
-        return Remembered(self.surveyor.source(image.source)), plan.mirror.repository(image.target.path)
+        return Remembering(self.surveyor.source(image.source)), plan.mirror.repository(image.target.path)
 
     def _is_to_be_looked_at(self, recorded: RecordedImage) -> bool:
         """Whether an image that is in step awaits referrers, or a verdict that the policy of today asks for."""

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mirror.errors import NotVerified
 from mirror.oci.content import Digest
@@ -29,6 +29,9 @@ from mirror.trust.policy import Keyless
 from mirror.trust.reading import at, document, number, unbase64
 from mirror.trust.trusted_root import TrustedRoot
 from mirror.trust.verdict import Verdict, quoted
+
+if TYPE_CHECKING:
+    from sigstore.models import Bundle
 
 MEDIA_TYPES = frozenset(
     {"application/vnd.dev.sigstore.bundle.v0.3+json", "application/vnd.dev.sigstore.bundle+json;version=0.3"}
@@ -60,18 +63,17 @@ def keyless(signed: SigstoreBundle, subject: Digest, expected: Keyless, root: Tr
     material = at(view, "verificationMaterial", kind=dict, what="the bundle")
     if "publicKey" in material:
         raise NotVerified("it is signed with a key, where an identity is to sign")
-    envelope = _envelope(view)
-    hold_statement(envelope.payload, subject)
     raw = at(material, "certificate", "rawBytes", kind=str, what="the bundle")
     certificate = from_der(unbase64(raw, what="the bundle's certificate"))
     signing_key(certificate)  # or it is no key that `sigstore` could verify with
     entry = _entry(material)
-    moment = _moment(material, entry, signed)
+    bundle = _read(signed)
+    moment = _moment(entry, bundle)
     root.log(unbase64(at(entry, "logId", "keyId", kind=str, what="the log entry"), what="the log's name"), moment)
     hold(certificate, moment, root)
-    if _verified(signed, root.at(moment)) != (envelope.payload_type, envelope.payload):
-        raise NotVerified("sigstore has verified another statement than the one that was read")
+    kind, payload = _verified(bundle, root.at(moment))
     _hold_size(entry)
+    hold_statement(kind, payload, subject)
     signer = hold_signer(certificate, expected)
     index = entry.get("logIndex", "0")  # protobuf's JSON leaves out what is 0
     return Verdict(
@@ -91,7 +93,7 @@ def keyed(signed: SigstoreBundle, subject: Digest, key: PublicKey, root: Trusted
     view = _document(signed)
     material = at(view, "verificationMaterial", kind=dict, what="the bundle")
     envelope = _envelope(view)
-    hold_statement(envelope.payload, subject)
+    hold_statement(envelope.payload_type, envelope.payload, subject)
     if not is_signed(key.key, envelope.signature, envelope.signed):
         raise NotVerified("it is not signed with the key that the identity names")
     entry = log.from_bundle(_entry(material)) if root else None
@@ -109,9 +111,11 @@ def keyed(signed: SigstoreBundle, subject: Digest, key: PublicKey, root: Trusted
     )
 
 
-def hold_statement(payload: bytes, subject: Digest) -> None:
+def hold_statement(payload_type: str, payload: bytes, subject: Digest) -> None:
     """Afterwards *payload* is a statement that signs *subject*, maybe among others."""
     what = "the statement"
+    if payload_type != STATEMENT:
+        raise NotVerified(f"its payload is of the type {quoted(payload_type[:100])}, where a statement is needed")
     view = document(payload, what=what, bound=BUNDLE_MAX)
     kind = at(view, "_type", kind=str, what=what)
     if kind not in STATEMENT_TYPES:
@@ -133,16 +137,14 @@ def _document(signed: SigstoreBundle) -> dict[str, Any]:
     kind = at(view, "mediaType", kind=str, what="the bundle")
     if kind not in MEDIA_TYPES:
         raise NotVerified(f"the bundle is of the type {quoted(kind[:100])}, where v0.3 is needed")
+    if "dsseEnvelope" not in view:
+        raise NotVerified("the bundle has no envelope with a statement, so it is no signature of an image")
     return view
 
 
 def _envelope(view: dict[str, Any]) -> _Envelope:
     what = "the bundle's envelope"
-    if "dsseEnvelope" not in view:
-        raise NotVerified("the bundle has no envelope with a statement, so it is no signature of an image")
     kind = at(view, "dsseEnvelope", "payloadType", kind=str, what=what)
-    if kind != STATEMENT:
-        raise NotVerified(f"{what} has a payload of the type {quoted(kind[:100])}, where a statement is needed")
     signatures = at(view, "dsseEnvelope", "signatures", kind=list, what=what)
     if len(signatures) != 1:
         raise NotVerified(f"{what} has {len(signatures)} signatures, not one")
@@ -158,34 +160,45 @@ def _entry(material: dict[str, Any]) -> dict[str, Any]:
     return at(entries, 0, kind=dict, what=what)
 
 
-def _moment(material: dict[str, Any], entry: dict[str, Any], signed: SigstoreBundle) -> datetime:
+def _read(signed: SigstoreBundle) -> Bundle:
+    from sigstore.errors import Error
+    from sigstore.models import Bundle
+
+    try:
+        return Bundle.from_json(signed.raw)
+    except Error as exc:
+        raise NotVerified(_told(exc)) from exc
+
+
+def _moment(entry: dict[str, Any], bundle: Bundle) -> datetime:
     """When the signature was made, by the log's promise, else by the one timestamp; not yet believed."""
     if "inclusionPromise" in entry:
         return log.from_bundle(entry).moment
-    stamps = (material.get("timestampVerificationData") or {}).get("rfc3161Timestamps") or []
+    data = bundle.verification_material.timestamp_verification_data
+    stamps = data.rfc3161_timestamps if data else []
     if len(stamps) != 1:
         raise NotVerified(f"the bundle has {len(stamps)} timestamps and no promise of a log: its time is not known")
-    from sigstore.models import Bundle
-
-    data = Bundle.from_json(signed.raw).verification_material.timestamp_verification_data
-    if data is None:
-        raise NotVerified("the bundle's timestamp cannot be read")
-    return data.rfc3161_timestamps[0].tst_info.gen_time.astimezone(UTC)
+    return stamps[0].tst_info.gen_time.astimezone(UTC)
 
 
-def _verified(signed: SigstoreBundle, root: bytes) -> tuple[str, bytes]:
-    """The type and the bytes of the statement in *signed*, verified by `sigstore` with the trusted root in *root*."""
+def _verified(bundle: Bundle, root: bytes) -> tuple[str, bytes]:
+    """The type and the bytes of the statement in *bundle*, verified by `sigstore` with the trusted root in *root*."""
     from sigstore.errors import Error
-    from sigstore.models import Bundle, TrustedRoot
+    from sigstore.models import TrustedRoot
     from sigstore.verify import Verifier
 
     with tempfile.NamedTemporaryFile(prefix="trusted_root-", suffix=".json") as file:  # it is read from files alone
         Path(file.name).write_bytes(root)
         verifier = Verifier(trusted_root=TrustedRoot.from_file(file.name))
     try:
-        return verifier.verify_dsse(Bundle.from_json(signed.raw), _HeldAfterwards())
+        return verifier.verify_dsse(bundle, _HeldAfterwards())
     except Error as exc:
-        raise NotVerified(f"sigstore: {' '.join(map(str, exc.args))[:300]}") from exc
+        raise NotVerified(_told(exc)) from exc
+
+
+def _told(failure: Exception) -> str:
+    """What `sigstore` says in *failure*, where pydantic goes on with the whole of its input."""
+    return f"sigstore: {' '.join(map(str, failure.args)).partition(' [type=')[0][:300]}"
 
 
 def _hold_size(entry: dict[str, Any]) -> None:
@@ -211,11 +224,8 @@ def _hold_entry(entry: log.Entry, envelope: _Envelope, key: PublicKey) -> None:
     """Afterwards *entry* is of *envelope* and *key*."""
     what = "the body of the log entry"
     body = log.body(entry, kind="dsse")
-    algorithm = at(body, "spec", "payloadHash", "algorithm", kind=str, what=what)
-    if (algorithm, at(body, "spec", "payloadHash", "value", kind=str, what=what)) != (
-        "sha256",
-        sha256(envelope.payload).hexdigest(),
-    ):
+    hashed = at(body, "spec", "payloadHash", kind=dict, what=what)
+    if (hashed.get("algorithm"), hashed.get("value")) != ("sha256", sha256(envelope.payload).hexdigest()):
         raise NotVerified("the log entry is of another payload")
     signature = unbase64(at(body, "spec", "signatures", 0, "signature", kind=str, what=what), what=what)
     if signature != envelope.signature:

@@ -93,10 +93,11 @@ async def _held(
     match expected:
         case Keyed():
             root = await root_of_trust.load() if expected.transparency_log else None
-            holds = await asyncio.to_thread(_by_key, digest, expected.key, root)
+            verifier = partial(_by_key, digest, expected.key, root)
         case Keyless():
-            holds = await asyncio.to_thread(_by_identity, digest, expected, await root_of_trust.load(), found)
-    return _first(holds, found, digest, reference)
+            verifier = partial(_by_identity, digest, expected, await root_of_trust.load())
+    # milliseconds for one, and half a second to load what the first takes
+    return await asyncio.to_thread(lambda: _first(verifier(), found, digest, reference))
 
 
 Verifier = Callable[[Signature], Verdict]
@@ -104,7 +105,7 @@ Verifier = Callable[[Signature], Verdict]
 
 
 def _by_key(digest: Digest, pem: bytes, root: TrustedRoot | None) -> Verifier:
-    """What holds signatures to a key; loads what that takes, which blocks for a tenth of a second."""
+    """What holds signatures to a key."""
     from mirror.trust import bundle, simple_signing
     from mirror.trust.keys import public_key
 
@@ -116,12 +117,10 @@ def _by_key(digest: Digest, pem: bytes, root: TrustedRoot | None) -> Verifier:
     )
 
 
-def _by_identity(digest: Digest, expected: Keyless, root: TrustedRoot, found: Sequence[Signature]) -> Verifier:
-    """What holds signatures to an identity; loads what *found* take, which blocks for up to half a second."""
+def _by_identity(digest: Digest, expected: Keyless, root: TrustedRoot) -> Verifier:
+    """What holds signatures to an identity."""
     from mirror.trust import bundle, simple_signing
 
-    if any(isinstance(one, SigstoreBundle) for one in found):
-        import sigstore.verify  # noqa: F401
     return partial(
         _by_form,
         partial(simple_signing.keyless, subject=digest, expected=expected, root=root),
@@ -141,9 +140,7 @@ def _by_form(
             return bundled(signature)
 
 
-def _first(
-    holds: Callable[[Signature], Verdict], found: Sequence[Signature], digest: Digest, reference: Reference
-) -> Verdict:
+def _first(holds: Verifier, found: Sequence[Signature], digest: Digest, reference: Reference) -> Verdict:
     """The verdict of the first of *found* that holds; else one that tells why none does."""
     reasons, others = list[str](), list[tuple[OtherSigner, Digest]]()
     for signature in found:

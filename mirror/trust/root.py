@@ -11,8 +11,9 @@ bounds are as everywhere; what TUF has verified is kept below *directory* and as
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -21,9 +22,12 @@ from urllib.parse import quote, urlsplit
 import structlog
 
 from mirror.errors import MirrorError, TrustRootError
+from mirror.http.answer import Answer
 from mirror.http.transport import Transport
 
 if TYPE_CHECKING:
+    from tuf.ngclient.fetcher import FetcherInterface
+
     from mirror.trust.trusted_root import TrustedRoot
 
 PUBLIC = "https://tuf-repo-cdn.sigstore.dev"
@@ -31,6 +35,10 @@ SIZE_MAX = 1024 * 1024  # bytes: the public instance's has some seven thousand
 _FETCHED_MAX = 5_000_000  # bytes of any one file, as python-tuf's own for the largest (ngclient/config.py)
 _REFRESH_S = 24 * 3600.0
 _TARGET = "trusted_root.json"
+_REMEDY = (
+    "try again, or give policy.trusted_root a trusted_root.json, as `cosign trusted-root create` makes one, and "
+    "nothing is fetched"
+)
 
 log = structlog.get_logger()
 
@@ -93,17 +101,29 @@ class PublicRoot:
             return self._root
 
     async def _refreshed(self) -> TrustedRoot:
-        loop = asyncio.get_running_loop()
-
-        def fetch(url: str) -> tuple[int, bytes]:
-            sent = self.transport.send("GET", url, headers={}, bound=_FETCHED_MAX)
-            answer = asyncio.run_coroutine_threadsafe(sent, loop).result()
-            return answer.status, answer.body
-
+        kept = self.directory / quote(self.url, safe="")
         bootstrap = self.bootstrap or _carried(self.url)
-        raw = await asyncio.to_thread(_updated, self.url, self.directory, bootstrap, fetch)
-        log.debug("trust.root_refreshed", host=urlsplit(self.url).netloc)
-        return await _parsed(raw, where=f"{_TARGET} of {self.url}")
+        answers = dict[str, Answer]()
+        while True:
+            updated = await asyncio.to_thread(_updated, self.url, kept, bootstrap, answers)
+            if isinstance(updated, bytes):
+                break
+            answers[updated.url] = await self._asked(updated.url)
+        log.debug("trust.root_refreshed", host=urlsplit(self.url).netloc, files=len(answers))
+        return await _parsed(updated, where=f"{_TARGET} of {self.url}")
+
+    async def _asked(self, url: str) -> Answer:
+        try:
+            return await self.transport.send("GET", url, headers={}, bound=_FETCHED_MAX)
+        except MirrorError as exc:
+            raise TrustRootError(f"Sigstore's root of trust cannot be fetched: {exc}: {_REMEDY}") from exc
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """What python-tuf asks for next."""
+
+    url: str
 
 
 async def _parsed(raw: bytes, *, where: str) -> TrustedRoot:
@@ -125,58 +145,65 @@ def _carried(url: str) -> bytes:
         raise TrustRootError(f"there is no root metadata to trust {url} by: give policy.trusted_root a file") from exc
 
 
-def _updated(url: str, directory: Path, bootstrap: bytes, fetch: Callable[[str], tuple[int, bytes]]) -> bytes:
-    """The trusted root that TUF has verified; blocks."""
+def _updated(url: str, kept: Path, bootstrap: bytes, answers: Mapping[str, Answer]) -> bytes | _Wanted:
+    """The trusted root that TUF has verified, by *answers* and what is *kept*; or what is to be asked for first.
+
+    python-tuf's client calls for files in the midst of its work. It begins anew with each answer instead, which is
+    cheap: nothing of the network blocks a thread, and what was verified is on disk.
+    """
     from tuf.api.exceptions import DownloadError, DownloadHTTPError, ExpiredMetadataError, RepositoryError
     from tuf.ngclient.fetcher import FetcherInterface
-    from tuf.ngclient.updater import Updater
 
-    failures = list[MirrorError]()
+    wanted = list[str]()
 
     class Fetcher(FetcherInterface):
         def _fetch(self, url: str) -> Iterator[bytes]:
-            try:
-                status, body = fetch(url)
-            except MirrorError as exc:
-                failures.append(exc)
-                raise
-            if status != 200:
-                raise DownloadHTTPError(f"{url} answers {status}", status)
-            return iter((body,))
+            if url not in answers:
+                wanted.append(url)
+                raise DownloadError(url)
+            if answers[url].status != 200:
+                raise DownloadHTTPError(f"{url} answers {answers[url].status}", answers[url].status)
+            return iter((answers[url].body,))
 
-    remedy = (
-        "try again, or give policy.trusted_root a trusted_root.json, as `cosign trusted-root create` makes one, and "
-        "nothing is fetched"
-    )
-    kept = directory / quote(url, safe="")
-    metadata, targets = kept / "metadata", kept / "targets"
     try:
-        metadata.mkdir(parents=True, exist_ok=True)
-        targets.mkdir(parents=True, exist_ok=True)
+        return _target(url, kept, bootstrap, Fetcher())
+    except ExpiredMetadataError as exc:
+        raise TrustRootError(
+            f"what {url} says of Sigstore's root of trust has expired ({exc}): check this machine's clock; {_REMEDY}"
+        ) from exc
+    except DownloadError as exc:
+        if wanted:
+            return _Wanted(wanted[0])
+        raise TrustRootError(f"Sigstore's root of trust cannot be fetched: {exc}: {_REMEDY}") from exc
+    except RepositoryError as exc:
+        raise TrustRootError(f"what {url} serves is not Sigstore's root of trust ({exc}): {_REMEDY}") from exc
+    except OSError as exc:
+        raise TrustRootError(
+            f"{kept}, where Sigstore's root of trust is kept, cannot be written ({exc.strerror or exc}): make it "
+            "writable, or give policy.trusted_root a trusted_root.json"
+        ) from exc
+
+
+def _target(url: str, kept: Path, bootstrap: bytes, fetcher: FetcherInterface) -> bytes:
+    """The file, by python-tuf and its exceptions."""
+    from tuf.api.exceptions import RepositoryError
+    from tuf.ngclient.updater import Updater
+
+    metadata, targets = kept / "metadata", kept / "targets"
+    metadata.mkdir(parents=True, exist_ok=True)
+    targets.mkdir(parents=True, exist_ok=True)
+    with (kept / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # python-tuf removes its link to the newest root before it makes it anew
         updater = Updater(
             metadata_dir=str(metadata),
             metadata_base_url=url,
             target_dir=str(targets),
             target_base_url=f"{url}/targets/",
-            fetcher=Fetcher(),
+            fetcher=fetcher,
             bootstrap=bootstrap,
         )
         updater.refresh()
         target = updater.get_targetinfo(_TARGET)
         if target is None:
-            raise TrustRootError(f"{url} has no {_TARGET}: {remedy}")
-        path = updater.find_cached_target(target) or updater.download_target(target)
-        return Path(path).read_bytes()
-    except ExpiredMetadataError as exc:
-        raise TrustRootError(
-            f"what {url} says of Sigstore's root of trust has expired ({exc}): check the clock of this machine, or "
-            f"{remedy}"
-        ) from exc
-    except DownloadError as exc:
-        raise TrustRootError(
-            f"Sigstore's root of trust cannot be fetched: {failures[-1] if failures else exc}: {remedy}"
-        ) from exc
-    except RepositoryError as exc:
-        raise TrustRootError(f"what {url} serves is not Sigstore's root of trust ({exc}): {remedy}") from exc
-    except OSError as exc:
-        raise TrustRootError(f"{kept}, where Sigstore's root of trust is kept, cannot be written: {exc}") from exc
+            raise RepositoryError(f"there is no {_TARGET}")
+        return Path(updater.find_cached_target(target) or updater.download_target(target)).read_bytes()

@@ -94,11 +94,8 @@ def _hold_entry(entry: log.Entry, signed: SimpleSigning, signature: bytes) -> st
     """The certificate or key, PEM, that *entry* is of; it is of *signed*'s payload and signature."""
     what = "the body of the log entry"
     body = log.body(entry, kind="hashedrekord")
-    algorithm = at(body, "spec", "data", "hash", "algorithm", kind=str, what=what)
-    if (algorithm, at(body, "spec", "data", "hash", "value", kind=str, what=what)) != (
-        "sha256",
-        sha256(signed.payload).hexdigest(),
-    ):
+    hashed = at(body, "spec", "data", "hash", kind=dict, what=what)
+    if (hashed.get("algorithm"), hashed.get("value")) != ("sha256", sha256(signed.payload).hexdigest()):
         raise NotVerified("the log entry is of another payload")
     if at(body, "spec", "signature", "content", kind=str, what=what) != b64encode(signature).decode():
         raise NotVerified("the log entry is of another signature")

@@ -239,7 +239,7 @@ _WRONG: dict[str, tuple[Callable[[Sigstore, Sigstore], Made], str]] = {
     # the envelope
     "two signatures": (
         _change(("dsseEnvelope", "signatures"), [{"sig": "eA=="}, {"sig": "eA=="}]),
-        "has 2 signatures, not one",
+        "sigstore: envelope must contain exactly one signature",
     ),
     "a signature of another statement": (
         _change(("dsseEnvelope", "payload"), b64(_stated(predicate={"a": 1}))),
@@ -287,7 +287,7 @@ _WRONG: dict[str, tuple[Callable[[Sigstore, Sigstore], Made], str]] = {
     ),
     "no promise and no timestamp": (
         _change((*_FIRST, "inclusionPromise"), None),
-        "has 0 timestamps and no promise of a log: its time is not known",
+        "sigstore: bundle must contain an inclusion promise or signed timestamp(s)",
     ),
     "a promise by a foreign key": (
         lambda ours, theirs: _promised_by(theirs, ours),
@@ -437,16 +437,15 @@ async def test_a_log_that_is_named_by_its_origin(bench: Bench) -> None:
     assert "signed" == (await bench.verdict()).state
 
 
-@pytest.mark.parametrize("count", [0, 2])
-async def test_a_time_that_is_not_one(bench: Bench, clock: TimestampAuthority, count: int) -> None:
+async def test_a_time_that_is_not_one(bench: Bench, clock: TimestampAuthority) -> None:
     """Of several timestamps nobody says which was verified."""
     made = bench.sigstore.stamped(IMAGE.digest, IDENTITY, clock)
     stamps = made["verificationMaterial"]["timestampVerificationData"]
-    stamps["rfc3161Timestamps"] *= count
+    stamps["rfc3161Timestamps"] *= 2
     bench.root.document["timestampAuthorities"] = [clock.entry()]
     bench.put_bundle(made)
 
-    assert f"the bundle has {count} timestamps and no promise of a log" in (await bench.verdict()).words
+    assert "the bundle has 2 timestamps and no promise of a log" in (await bench.verdict()).words
 
 
 async def test_in_both_forms(bench: Bench) -> None:

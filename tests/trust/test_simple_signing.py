@@ -21,13 +21,16 @@ from hypothesis import strategies as st
 
 from mirror.errors import AccessDenied
 from mirror.oci.content import Digest
+from mirror.oci.copy import Copier
 from mirror.oci.manifest import Manifest
 from mirror.oci.reference import Reference
-from mirror.oci.referrers import Referrers
+from mirror.oci.referrers import Referrers, gathered, travel
+from mirror.oci.remembering import Remembering
 from mirror.trust.judge import Trust, judge
 from mirror.trust.verdict import Verdict
 from tests.content import image, index
-from tests.servers.fake import ALWAYS, Fault, answer, becomes, corrupt
+from tests.servers.client import open_registry
+from tests.servers.fake import ALWAYS, Fault, answer, becomes, corrupt, fake_registry
 from tests.servers.sigstore import (
     GITHUB,
     MOMENT,
@@ -582,6 +585,25 @@ async def test_nothing_is_asked_for_but_the_evidence(bench: Bench) -> None:
     await bench.verdict()
 
     assert 1 == len(bench.registry.asked("GET .*/blobs/.*"))
+
+
+async def test_verified_and_then_copied(bench: Bench) -> None:
+    """Through a source that remembers, the copy asks for no payload again."""
+    bench.put_simple(_good(bench.sigstore))
+    source = Remembering(bench.client.repository(NAME))
+    referrers = await gathered(source, IMAGE.digest)
+    with fake_registry() as elsewhere:
+        elsewhere.add(NAME, IMAGE, TAG)
+        async with open_registry(elsewhere.url) as client:
+            copier = Copier()
+            assert "signed" == (await judge(REFERENCE, IMAGE.digest, referrers, source, Trust(bench.root))).state
+            travelled = await travel(copier, source, client.repository(NAME), referrers)
+            copier.close()
+
+    payload = Digest.of(payload_of(IMAGE.digest))
+    assert () == travelled.problems
+    assert payload in elsewhere.repositories[NAME].blobs
+    assert 1 == len(bench.registry.asked(f"GET .*/blobs/{payload}"))
 
 
 async def test_the_root_is_loaded_only_when_an_identity_needs_it(bench: Bench) -> None:
