@@ -54,6 +54,7 @@ from mirror.signatures import Signatures
 from mirror.sync import Progress, Syncer
 from mirror.trust.judge import Trust
 from mirror.trust.root import PUBLIC, PublicRoot, RootFile
+from mirror.trust.seal import Seal
 
 if TYPE_CHECKING:
     from mirror.doctor.doctor import Doctor
@@ -265,6 +266,10 @@ class App:
             return EcrDestination(kind="ecr", registry=host, prefix=prefix)
         return RegistryDestination(kind="registry", registry=host, prefix=prefix)
 
+    @property
+    def _seal(self) -> Seal:
+        return Seal(self.settings.record.sign_key_file, self.settings.record.verify_key_file)
+
     def _layout(self, directory: Path) -> Mirror:
         layout = Layout(directory)
         place = f"oci:{directory}"
@@ -272,7 +277,7 @@ class App:
         def open_name(path: str) -> Destination:
             return layout.repository(path)
 
-        return Mirror(_folder(place), place, ":", "", "flat", "", open_name, stores_once=True)
+        return Mirror(_folder(place), place, ":", "", "flat", "", open_name, stores_once=True, seal=self._seal)
 
     def _registry_mirror(self, destination: RegistryLike, name: str = "") -> Mirror:
         """*destination*, called *name*, or for its place where it has none."""
@@ -287,7 +292,7 @@ class App:
 
         pull = destination.pull_registry or place
         provider = self._provider(destination, name)
-        return Mirror(name, place, "/", prefix, destination.paths, pull, open_path, provider)
+        return Mirror(name, place, "/", prefix, destination.paths, pull, open_path, provider, seal=self._seal)
 
     def _provider(self, destination: RegistryLike, name: str) -> Provider:
         """What *destination*, called *name*, needs beside the distribution API."""

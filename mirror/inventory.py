@@ -145,6 +145,8 @@ class ReleasePlan:
     """Empty where the images come from the record: then nothing is rendered again."""
     images: tuple[ImagePlan, ...] = ()
     problem: str = ""
+    is_refused: bool = False
+    """The problem is one that a human must decide: somebody else's record."""
     movements: tuple[str, ...] = ()
     """What its chart repository says otherwise than when it was recorded."""
 
@@ -231,7 +233,7 @@ class Surveyor:
 
         async def planned(mirror: Mirror, found: Record | MirrorError | None) -> ReleasePlan:
             if isinstance(found, MirrorError):
-                return ReleasePlan(mirror, release, problem=str(found))
+                return ReleasePlan(mirror, release, problem=str(found), is_refused=isinstance(found, Refused))
             if archives:
                 facts = tuple(chart.facts for chart in archives)
                 return await self._plan_images(ReleasePlan(mirror, release, "", found, facts, archives), images)
@@ -248,7 +250,7 @@ class Surveyor:
 
     async def _read_record(self, mirror: Mirror, release: Release) -> Record | MirrorError | None:
         try:
-            return await records.read(mirror.records, str(release))
+            return await records.read(mirror.records, str(release), mirror.seal)
         except UsageError:
             raise
         except MirrorError as exc:
@@ -373,7 +375,8 @@ class Surveyor:
         ):
             notes += told
             problems += problem
-        return PlanReport(tuple(rows), tuple(problems), sum(shared.values()), tuple(notes), storage)
+        is_refused = any(plan.is_refused for plan in plans)
+        return PlanReport(tuple(rows), tuple(problems), sum(shared.values()), tuple(notes), storage, is_refused)
 
     async def _told(
         self, mirror: Mirror, plans: Sequence[ReleasePlan], size: int

@@ -8,6 +8,7 @@
 Config and layer are one blob, which is sent once.
 
 A record is a claim, never trust: whoever can push to the mirror can write it. It may make us refuse, never accept.
+With a key of the operator's own it is signed (trust/seal.py), and refused where it is not.
 It is written only when its content, times excluded, has changed.
 """
 
@@ -25,7 +26,7 @@ from typing import Any
 
 import structlog
 
-from mirror.errors import BadReference, ManifestError, MirrorError, NotFound, UsageError
+from mirror.errors import BadReference, ManifestError, MirrorError, NotFound, Refused, UsageError
 from mirror.linkerd.parts import ChartFacts, Control, Image
 from mirror.linkerd.release import Release
 from mirror.oci.blob import Upload
@@ -36,12 +37,15 @@ from mirror.oci.reference import Reference, Repository
 from mirror.oci.referrers import Untaken
 from mirror.oci.storage import Destination
 from mirror.plan import Recorded, Target
+from mirror.trust.seal import Seal
 from mirror.trust.verdict import Verdict
 
 SCHEMA = 1
 ANNOTATION = "dev.linkerd-mirror.record"
+SIGNATURE = "dev.linkerd-mirror.record.signature"
 CONFIG_TYPE = "application/vnd.linkerd-mirror.record.config.v1+json"
 LAYER_TYPE = "application/vnd.linkerd-mirror.record.v1+json"
+UNSEALED = Seal()
 _LAYER_MAX = 16 * 1024 * 1024
 
 log = structlog.get_logger()
@@ -133,10 +137,11 @@ def is_changed(record: Record, before: Record | None) -> bool:
     return before is None or _summary(replace(record, recorded_at=before.recorded_at)) != _summary(before)
 
 
-async def read(records: Destination, release: str) -> Record | None:
+async def read(records: Destination, release: str, seal: Seal = UNSEALED) -> Record | None:
     """The record of *release*, from its annotation alone; None if there is none.
 
-    Raises ManifestError for something that is not a record of ours, beside what *records* raises.
+    Raises ManifestError for something that is not a record of ours, Refused for one that is not signed as *seal* wants
+    it, beside what *records* raises.
     """
     try:
         manifest = await records.manifest(release)
@@ -146,6 +151,8 @@ async def read(records: Destination, release: str) -> Record | None:
     text = manifest.annotations.get(ANNOTATION)
     if text is None or manifest.config is None or manifest.config.media_type != CONFIG_TYPE:
         raise ManifestError(f"{where} is not a record of mirror's: something else was pushed there; remove that tag")
+    if problem := await seal.problem(_sealed(text, manifest.config.digest), manifest.annotations.get(SIGNATURE, "")):
+        raise Refused(f"{where}: {problem}: if it is yours, remove that tag to have the release recorded anew")
     try:
         record = _parsed(json.loads(text))
     except (ValueError, KeyError, TypeError, AttributeError, BadReference, RecursionError) as exc:
@@ -167,12 +174,19 @@ async def recorded(records: Destination) -> tuple[Release, ...]:
     return tuple(releases)
 
 
-async def write(records: Destination, record: Record, *, verified_at: datetime) -> None:
+def _sealed(text: str, layer: Digest) -> bytes:
+    """What is signed of a record: all that its manifest says of the release."""
+    return f"{text}\n{layer}".encode()
+
+
+async def write(records: Destination, record: Record, *, verified_at: datetime, seal: Seal = UNSEALED) -> None:
     """*records* holds *record* at the tag of its release; evidence that this run did not gather is carried over."""
     layer = _json(_document(record, await _kept_evidence(records, record), verified_at=verified_at))
     blob = Descriptor(LAYER_TYPE, Digest.of(layer), len(layer))
     await _store(records, blob, layer)
     described = {"digest": str(blob.digest), "size": blob.size}
+    text = _json(_summary(record)).decode()
+    signature = await seal.signature(_sealed(text, blob.digest))
     raw = _json(
         {
             "schemaVersion": 2,
@@ -180,7 +194,8 @@ async def write(records: Destination, record: Record, *, verified_at: datetime) 
             "config": {"mediaType": CONFIG_TYPE, **described},
             "layers": [{"mediaType": LAYER_TYPE, **described}],
             "annotations": {
-                ANNOTATION: _json(_summary(record)).decode(),
+                ANNOTATION: text,
+                **({SIGNATURE: signature} if signature else {}),
                 "org.opencontainers.image.title": f"mirror's record of Linkerd {record.release}",
             },
         }

@@ -81,11 +81,14 @@ class PlanReport:
     """What an operator should know: a chart that moved, platforms that upstream lacks."""
     storage: Mapping[str, int] = field(default_factory=dict)
     """By destination, the bytes that it would store more: a blob once for each repository, unless it is mounted."""
+    is_refused: bool = False
+    """One of the problems is for a human to decide."""
 
     @property
     def exit_code(self) -> int:
         """0 in step, 4 not, 3 refused, 1 failed."""
-        return worst([*(image.exit_code for image in self.images), *(1 for _ in self.problems)])
+        problems = (3 if self.is_refused else 1 for _ in self.problems)
+        return worst([*(image.exit_code for image in self.images), *problems])
 
     def document(self) -> dict[str, Any]:
         """`mirror plan -o json`."""
@@ -158,11 +161,13 @@ class ReleaseReport:
     """What an operator should know: charts left without overrides, images that values cannot reach, ..."""
     problem: str = ""
     """Why nothing could be done at all."""
+    is_refused: bool = False
+    """That is for a human to decide."""
 
     @property
     def outcome(self) -> ReleaseOutcome:
         """The worst that happened."""
-        if any(image.outcome == "refused" for image in self.images):
+        if self.is_refused or any(image.outcome == "refused" for image in self.images):
             return "refused"
         if self.problem or self.proof == "failed" or any(_is_failed(image) for image in self.images):
             return "failed"

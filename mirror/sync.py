@@ -20,7 +20,7 @@ from typing import Protocol
 import structlog
 
 from mirror import record as records
-from mirror.errors import HelmError, MirrorError, Refused, WorldError
+from mirror.errors import HelmError, MirrorError, Refused, UsageError, WorldError
 from mirror.inventory import ImagePlan, ReleasePlan, Surveyor
 from mirror.linkerd.release import Selector
 from mirror.oci.content import Digest
@@ -105,7 +105,9 @@ class Syncer:
         destination, release = plan.mirror.name, str(plan.release)
         if plan.problem:
             log.error("sync.release_failed", destination=destination, release=release, reason=plan.problem)
-            return ReleaseReport(destination, release, notes=plan.notes, problem=plan.problem)
+            return ReleaseReport(
+                destination, release, notes=plan.notes, problem=plan.problem, is_refused=plan.is_refused
+            )
         done = await gather(*(self._image(copier, plan, image) for image in plan.images))
         reports = tuple(report for report, _ in done)
         held = tuple(recorded for _, recorded in done if recorded is not None)
@@ -339,7 +341,9 @@ class Syncer:
             return ""
         try:
             await plan.mirror.prepare(RECORD_NAME)
-            await records.write(plan.mirror.records, record, verified_at=self.now())
+            await records.write(plan.mirror.records, record, verified_at=self.now(), seal=plan.mirror.seal)
+        except UsageError:  # a key that it cannot be signed with
+            raise
         except MirrorError as exc:
             return f"the record could not be written: {exc}"
         return ""

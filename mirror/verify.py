@@ -36,7 +36,7 @@ async def verify(
 
 async def _verify_release(mirror: Mirror, release: str, signatures: Signatures, *, deep: bool) -> VerifiedRelease:
     try:
-        record = await records.read(mirror.records, release)
+        record = await records.read(mirror.records, release, mirror.seal)
         if record is None:
             reason = f"{mirror.place} has no record of {release}: it was never synced there"
             return VerifiedRelease(mirror.name, release, problem=reason)

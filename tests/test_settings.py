@@ -29,6 +29,7 @@ from mirror.settings import (
     Loaded,
     Overrides,
     Policy,
+    Record,
     Registry,
     RegistryDestination,
     Settings,
@@ -76,7 +77,7 @@ class TestDefaults:
         settings = load(EXAMPLE, {}).settings
 
         assert set(Settings.model_fields) == set(data)
-        for section, model in (("policy", Policy), ("overrides", Overrides)):
+        for section, model in (("policy", Policy), ("record", Record), ("overrides", Overrides)):
             assert set(model.model_fields) == set(data[section]), section
             assert model() == getattr(settings, section)
         for entry, model in (
@@ -184,7 +185,7 @@ class TestFile:
         pytest.param(
             "[zebra]\nx = 1",
             "unknown key zebra; known at the top: releases, charts, platforms, exclude, min_age, versions_url, "
-            "channels, registries, destinations, policy, overrides",
+            "channels, registries, destinations, policy, record, overrides",
             id="nothing near",
         ),
         pytest.param(

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
+from base64 import b64encode
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from mirror import record as records
 from mirror.app import App
-from mirror.errors import Refused
+from mirror.errors import Refused, SettingsError
 from mirror.http.proxies import Proxies
 from mirror.oci.content import Digest
 from mirror.settings import Settings
+from mirror.trust.keys import KeyPair
 from mirror.trust.verdict import Verdict
 from mirror.verify import check
 from tests.content import Image
@@ -368,3 +371,103 @@ class TestWhatIsThere:
         assert {"controller": "refused", "proxy": "refused", "web": "refused", "prometheus": "copied"} == outcomes(
             only(report)
         )
+
+
+class TestRecords:
+    """That are signed with a key of the operator's own."""
+
+    @pytest.fixture
+    def keys(self, tmp_path: Path) -> dict[str, str]:
+        """A pair, as `[record]` has it."""
+        pair = KeyPair.generate()
+        private, public = tmp_path / "record.key", tmp_path / "record.pub"
+        private.write_bytes(pair.private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+        public.write_bytes(pair.public_pem)
+        return {"sign_key_file": str(private), "verify_key_file": str(public)}
+
+    async def test_what_is_signed_is_taken(
+        self, into: Any, upstream: Upstream, fake: FakeRegistry, keys: dict[str, str]
+    ) -> None:
+        """By `sync`, `verify` and `overrides` alike."""
+        settings = into(fake, "sealed", record=keys)
+
+        assert 0 == (await sync(settings)).exit_code
+        assert "in_step" == only(await sync(settings)).outcome
+        assert 0 == (await verify(settings)).exit_code
+
+    async def test_what_is_not_is_refused(
+        self, into: Any, upstream: Upstream, fake: FakeRegistry, keys: dict[str, str]
+    ) -> None:
+        """Whoever pushed it: exit code 3, nothing written, and what to do."""
+        await sync(into(fake, "sealed", record=keys))
+        await forge(into(fake, "sealed"), verdict=None)  # without the key
+        settings = into(fake, "sealed", record=keys)
+        fake.requests.clear()
+        report, planned = await sync(settings), await plan(settings)
+
+        assert (3, 3) == (report.exit_code, planned.exit_code)
+        assert "it is not signed, as record.verify_key_file wants it" in only(report).problem
+        assert "remove that tag" in only(report).problem
+        assert [] == [seen for seen in fake.requests if seen.method not in ("GET", "HEAD")]
+        assert "it is not signed" in (await verify(settings)).releases[0].problem
+
+    @pytest.mark.parametrize("harm", ["another key", "another text", "another layer", "no signature at all"])
+    async def test_a_signature_of_something_else(
+        self, into: Any, upstream: Upstream, fake: FakeRegistry, keys: dict[str, str], harm: str
+    ) -> None:
+        """Is none."""
+        settings = into(fake, "sealed", record=keys)
+        await sync(settings)
+        stored = fake.repositories["sealed/mirror-record"]
+        media_type, raw = stored.manifests[stored.tags[RELEASE]]
+        view = json.loads(raw)
+        annotations = view["annotations"]
+        match harm:
+            case "another key":
+                other = KeyPair.generate().sign(annotations[records.ANNOTATION].encode())
+                annotations[records.SIGNATURE] = b64encode(other).decode()
+            case "another text":
+                annotations[records.ANNOTATION] = annotations[records.ANNOTATION].replace("proven", "PROVEN")
+            case "another layer":
+                other_layer = {**view["config"], "digest": str(Digest.of(b"{}")), "size": 2}
+                stored.blobs[Digest.of(b"{}")] = b"{}"
+                view |= {"config": other_layer, "layers": [{**other_layer, "mediaType": records.LAYER_TYPE}]}
+            case _:
+                annotations[records.SIGNATURE] = "not base64"
+        changed = json.dumps(view).encode()
+        stored.manifests[Digest.of(changed)] = (media_type, changed)
+        stored.tags[RELEASE] = Digest.of(changed)
+
+        assert 3 == (await sync(settings)).exit_code
+        assert (
+            "its signature is not by the key of record.verify_key_file" in (await verify(settings)).releases[0].problem
+        )
+
+    @pytest.mark.parametrize(
+        ("key", "text", "told"),
+        [
+            ("sign_key_file", "nonsense", "record.sign_key_file holds no private key"),
+            ("verify_key_file", "nonsense", "record.verify_key_file is not a public key in PEM"),
+            ("sign_key_file", None, "cannot be read"),
+            ("verify_key_file", None, "cannot be read"),
+        ],
+    )
+    async def test_a_key_that_is_none(
+        self,
+        into: Any,
+        upstream: Upstream,
+        fake: FakeRegistry,
+        keys: dict[str, str],
+        tmp_path: Path,
+        key: str,
+        text: str | None,
+        told: str,
+    ) -> None:
+        """Is the operator's input."""
+        await sync(into(fake, "sealed", record=keys))
+        if text is not None:
+            (tmp_path / "bad").write_text(text)
+        path = "sealed" if key == "verify_key_file" else "another"  # where a record is read, and written
+
+        with pytest.raises(SettingsError, match=told):
+            await sync(into(fake, path, record=keys | {key: str(tmp_path / "bad")}))

@@ -80,7 +80,7 @@ async def _overrides(
         release, mirror = Release.parse(text), app.mirror(to)
         if not mirror.pull_registry:
             raise UsageError(f"{mirror.place} is a layout: clusters pull by a name, so give it a pull_registry")
-        record = await records.read(mirror.records, str(release))
+        record = await records.read(mirror.records, str(release), mirror.seal)
         if record is None:
             raise UsageError(f"{mirror.place} has no record of {release}: run `mirror sync {release}` first")
         await check(mirror, record, app.signatures())

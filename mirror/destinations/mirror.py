@@ -13,6 +13,7 @@ from typing import Literal
 from mirror.destinations.provider import Plain, Provider
 from mirror.oci.storage import Destination
 from mirror.plan import RECORD_NAME, Target
+from mirror.trust.seal import Seal
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,8 @@ class Mirror:
     open: Callable[[str], Destination]
     """The repository at a path, the prefix included."""
     provider: Provider = field(default_factory=Plain)
+    seal: Seal = field(default_factory=Seal)
+    """Of its records."""
     stores_once: bool = False
     """A blob is stored once, however many repositories hold it."""
 

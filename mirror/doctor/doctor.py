@@ -186,7 +186,7 @@ class Doctor:
     async def _record(self, mirror: Mirror, release: Release) -> records.Record | None:
         try:
             async with asyncio.timeout(self.deadline_s):
-                return await records.read(mirror.records, str(release))
+                return await records.read(mirror.records, str(release), mirror.seal)
         except (MirrorError, TimeoutError):  # what is to be said of the destination is said there
             return None
 

@@ -436,6 +436,15 @@ class Policy(_Table):
         return self
 
 
+class Record(_Table):
+    """The records that mirrors keep: signed, so that whoever can push there cannot write one."""
+
+    sign_key_file: OptionalPath = None
+    """A private key (ECDSA, PEM, not encrypted) that records are signed with."""
+    verify_key_file: OptionalPath = None
+    """Its public half: a record that is not signed with it is refused."""
+
+
 class Overrides(_Table):
     """The Helm values that are written."""
 
@@ -467,6 +476,7 @@ class Settings(BaseSettings):
     registries: Mapping[str, Registry] = Field(default_factory=dict, validate_default=True)
     destinations: Mapping[str, Destination] = Field(default_factory=dict)
     policy: Policy = Policy()
+    record: Record = Record()
     overrides: Overrides = Overrides()
 
     @classmethod

@@ -42,14 +42,14 @@ class PublicKey:
             return False
 
 
-def public_key(pem: bytes) -> PublicKey:
-    """The key in *pem*; raises SettingsError."""
+def public_key(pem: bytes, *, what: str = "an identity's key") -> PublicKey:
+    """The key in *pem*, which is *what* the configuration calls it; raises SettingsError."""
     try:
         key = load_pem_public_key(pem)
     except (ValueError, TypeError, UnsupportedAlgorithm) as exc:
-        raise SettingsError("an identity's key is not a public key in PEM, as cosign.pub: correct its key") from exc
+        raise SettingsError(f"{what} is not a public key in PEM, as cosign.pub: correct it") from exc
     if not isinstance(key, EllipticCurvePublicKey):
-        raise SettingsError("an identity's key is not ECDSA's, which `cosign generate-key-pair` makes: use such a key")
+        raise SettingsError(f"{what} is not ECDSA's, which `cosign generate-key-pair` makes: use such a key")
     return PublicKey(key, _digest(key))
 
 
