@@ -193,7 +193,11 @@ def _signer(certificate: x509.Certificate) -> Signer:
         names = []
     if len(names) != 1 or not isinstance(names[0], x509.UniformResourceIdentifier | x509.RFC822Name):
         raise NotVerified(f"the certificate has {len(names)} names, where one URI or mail address says who signs")
-    issuers = {_issuer(extension) for extension in certificate.extensions if extension.oid in (_ISSUER, _ISSUER_V2)}
+    issuers = {
+        _issuer(extension.oid, extension.value.value)
+        for extension in certificate.extensions
+        if extension.oid in (_ISSUER, _ISSUER_V2) and isinstance(extension.value, x509.UnrecognizedExtension)
+    }
     if len(issuers) != 1:
         told = " and ".join(quoted(issuer[:100]) for issuer in sorted(issuers)) or "nobody"
         raise NotVerified(f"the certificate names {told} as the issuer of the identity, where one is needed")
@@ -203,11 +207,8 @@ def _signer(certificate: x509.Certificate) -> Signer:
     return signer
 
 
-def _issuer(extension: x509.Extension[x509.ExtensionType]) -> str:
-    if not isinstance(extension.value, x509.UnrecognizedExtension):
-        raise NotVerified("the certificate's issuer is in no form that is known")
-    raw = extension.value.value
+def _issuer(identifier: ObjectIdentifier, raw: bytes) -> str:
     try:
-        return raw.decode() if extension.oid == _ISSUER else asn1.decode_der(str, raw)
+        return raw.decode() if identifier == _ISSUER else asn1.decode_der(str, raw)
     except ValueError as exc:
         raise NotVerified("the certificate's issuer is not text") from exc

@@ -17,10 +17,11 @@ from cryptography.hazmat.primitives.asymmetric.ec import (
     EllipticCurvePublicKey,
     generate_private_key,
 )
+from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_public_key
 
-from mirror.errors import NotVerified, SettingsError
+from mirror.errors import SettingsError
 from mirror.oci.content import Digest
 from mirror.oci.reference import Repository
 
@@ -53,9 +54,7 @@ def public_key(pem: bytes, *, what: str = "an identity's key") -> PublicKey:
     return PublicKey(key, _digest(key))
 
 
-def _digest(key: object) -> Digest:
-    if not isinstance(key, EllipticCurvePublicKey):
-        raise NotVerified("the key is not ECDSA's")
+def _digest(key: PublicKeyTypes) -> Digest:
     return Digest.of(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo))
 
 

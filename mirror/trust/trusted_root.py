@@ -20,9 +20,9 @@ from cryptography.x509 import Certificate, load_der_x509_certificate
 
 from mirror.errors import NotVerified, TrustRootError
 from mirror.trust.reading import at, document, unbase64
+from mirror.trust.root import SIZE_MAX
 
 MEDIA_TYPE = "application/vnd.dev.sigstore.trustedroot+json;version=0.1"
-SIZE_MAX = 1024 * 1024  # bytes: the public instance's has some seven thousand
 _WHAT = "the trusted root"
 
 

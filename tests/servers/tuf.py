@@ -34,9 +34,14 @@ class TufRepository:
     """The first root metadata, which a client begins with."""
 
     def publish(
-        self, data: bytes, *, lives: timedelta = timedelta(days=7), root_lives: timedelta = timedelta(days=90)
+        self,
+        data: bytes,
+        *,
+        name: str = TARGET,
+        lives: timedelta = timedelta(days=7),
+        root_lives: timedelta = timedelta(days=90),
     ) -> None:
-        """The next version of everything but the root, which is published once, with *data* as the target."""
+        """The next version of everything but the root, which is published once, with *data* as the target *name*."""
         self.version += 1
         expires = (datetime.now(UTC) + lives).replace(microsecond=0)
         if not self.root:
@@ -45,8 +50,8 @@ class TufRepository:
                 root.add_key(self.signer.public_key, role)
             self.root = self._signed(root)
             self.files["/1.root.json"] = self.root
-        file = TargetFile.from_data(TARGET, data)
-        targets = Targets(version=self.version, expires=expires, targets={TARGET: file})
+        file = TargetFile.from_data(name, data)
+        targets = Targets(version=self.version, expires=expires, targets={name: file})
         snapshot = Snapshot(
             version=self.version, expires=expires, meta={"targets.json": MetaFile(version=self.version)}
         )
@@ -55,7 +60,7 @@ class TufRepository:
             f"/{self.version}.targets.json": self._signed(targets),
             f"/{self.version}.snapshot.json": self._signed(snapshot),
             "/timestamp.json": self._signed(timestamp),
-            f"/targets/{file.hashes['sha256']}.{TARGET}": data,
+            f"/targets/{file.hashes['sha256']}.{name}": data,
         }
 
     def _signed(self, signed: Root | Timestamp | Snapshot | Targets) -> bytes:

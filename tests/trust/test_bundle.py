@@ -437,6 +437,19 @@ async def test_a_log_that_is_named_by_its_origin(bench: Bench) -> None:
     assert "signed" == (await bench.verdict()).state
 
 
+async def test_a_retired_log_in_the_name_of_a_valid_one(bench: Bench, foreign: Sigstore) -> None:
+    """`sigstore` tries every key for a name that is no key's; it is given those that count then."""
+    named = replace(bench.sigstore.log, named=b"by its origin".ljust(32))
+    bench.root.document = Sigstore(bench.sigstore.authority, named).trusted_root()
+    (retired,) = foreign.trusted_root()["tlogs"]
+    bench.root.document["tlogs"].append(retired)
+    bench.put_bundle(_good(Sigstore(bench.sigstore.authority, replace(foreign.log, named=named.named))))
+
+    assert "signed" == (await bench.verdict()).state  # as long as it is not retired
+    retired["publicKey"]["validFor"]["end"] = "2025-06-01T00:00:00Z"
+    assert "sigstore: invalid log entry: checkpoint: invalid signature" in (await bench.verdict()).words
+
+
 async def test_a_time_that_is_not_one(bench: Bench, clock: TimestampAuthority) -> None:
     """Of several timestamps nobody says which was verified."""
     made = bench.sigstore.stamped(IMAGE.digest, IDENTITY, clock)

@@ -21,7 +21,7 @@ from mirror.http.connections import Connections
 from mirror.http.general import GeneralClient
 from mirror.http.proxies import Proxies
 from mirror.http.transport import Transport
-from mirror.trust.root import PUBLIC, PublicRoot, RootFile
+from mirror.trust.root import PUBLIC, SIZE_MAX, PublicRoot, RootFile
 from mirror.trust.trusted_root import parse
 from tests.http.naps import Naps
 from tests.servers.loopback import Handler, serving
@@ -140,6 +140,12 @@ def test_real_ones(host: str) -> None:
     assert {True, False} == {log.key is None for log in root.logs}
     if host.endswith("sigstore.dev"):
         assert [2022, None] == [one.window.end.year if one.window.end else None for one in root.authorities]
+
+
+def test_one_that_is_too_large() -> None:
+    """It is not even read."""
+    with pytest.raises(TrustRootError, match="larger than 1048576 bytes"):
+        parse(b" " * (SIZE_MAX + 1), where="here")
 
 
 # TUF
@@ -267,6 +273,14 @@ async def test_a_target_that_is_no_root(tuf: TufRepository, transport: Transport
     tuf.publish(b"{}")
 
     with pytest.raises(TrustRootError, match=r"trusted_root\.json of http.* is not a trusted root"):
+        await _root(tuf, transport, tmp_path).load()
+
+
+async def test_no_target(tuf: TufRepository, transport: Transport, tmp_path: Path) -> None:
+    """TUF vouches for something else."""
+    tuf.publish(b"{}", name="signing_config.json")
+
+    with pytest.raises(TrustRootError, match=r"there is no trusted_root\.json"):
         await _root(tuf, transport, tmp_path).load()
 
 

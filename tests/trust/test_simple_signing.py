@@ -38,6 +38,7 @@ from tests.servers.sigstore import (
     SimpleSigning,
     annotation,
     b64,
+    der,
     hashedrekord,
     new_key,
     payload_of,
@@ -115,6 +116,14 @@ def _by_rsa(ours: Sigstore) -> SimpleSigning:
     return replace(_good(ours), certificate=certificate.public_bytes(Encoding.PEM).decode())
 
 
+def _off_curve(ours: Sigstore) -> SimpleSigning:
+    key = new_key()
+    raw = ours.authority.issue(key.public_key(), identity=IDENTITY).public_bytes(Encoding.DER)
+    changed = raw.replace(der(key), der(key)[:-1] + bytes([der(key)[-1] ^ 1]))
+    armoured = f"-----BEGIN CERTIFICATE-----\n{b64(changed)}\n-----END CERTIFICATE-----\n"
+    return replace(_good(ours), certificate=armoured)
+
+
 _TWO_DIGESTS = payload_of(IMAGE.digest).replace(
     b'"image":{', b'"image":{"docker-manifest-digest":"%s",' % str(_OTHER).encode()
 )
@@ -153,6 +162,8 @@ _WRONG: dict[str, tuple[Callable[[Sigstore, Sigstore], SimpleSigning], str]] = {
     ),
     "no issuer": (lambda ours, _: _good(ours, without=["1", "8"]), "names nobody as the issuer"),
     "an issuer that is not text": (lambda ours, _: _good(ours, issuer_v2=b"\x0c\x02x"), "issuer is not text"),
+    "an identity too long": (lambda ours, _: _good(ours, identity=f"{IDENTITY}{'x' * 1024}"), "longer than 1024"),
+    "an empty issuer": (lambda ours, _: _good(ours, issuer=""), "identity or issuer is empty"),
     "two names": (lambda ours, _: _good(ours, names=[_URI, _URI]), "the certificate has 2 names"),
     "a name of another kind": (lambda ours, _: _good(ours, names=[_DNS]), "the certificate has 1 names"),
     # what was signed
@@ -177,6 +188,10 @@ _WRONG: dict[str, tuple[Callable[[Sigstore, Sigstore], SimpleSigning], str]] = {
     ),
     "a payload that is not JSON": (lambda ours, _: _resigned(ours, b"{"), "the signed payload is not JSON"),
     "a payload that is a list": (lambda ours, _: _resigned(ours, b"[]"), "the signed payload is not a JSON object"),
+    "a payload that Python alone reads": (
+        lambda ours, _: _resigned(ours, payload_of(IMAGE.digest).replace(b"null", b"NaN")),
+        "the signed payload is not JSON",
+    ),
     "a payload too deep": (
         lambda ours, _: _resigned(ours, b'{"critical":' + b"[" * 60_000),
         "the signed payload is JSON too deep",
@@ -218,6 +233,7 @@ _WRONG: dict[str, tuple[Callable[[Sigstore, Sigstore], SimpleSigning], str]] = {
         ),
         "no authority of the trusted root has issued the certificate",
     ),
+    "a certificate for a point that is on no curve": (lambda ours, _: _off_curve(ours), "for what is no key"),
     "a certificate for TLS": (
         lambda ours, _: _good(ours, usage=ExtendedKeyUsageOID.CLIENT_AUTH),
         "the certificate is not for code signing",
