@@ -232,7 +232,7 @@ class TestSurvey:
         self, upstream: Upstream, fake: FakeRegistry, tmp_path: Path
     ) -> None:
         """One tag that cannot be asked for fails that image alone."""
-        fake.faults.append(Fault("HEAD /v2/l5d/web/manifests/.*", answer(403), times=ALWAYS))
+        fake.faults.append(Fault("(HEAD|GET) /v2/l5d/web/manifests/.*", answer(403), times=ALWAYS))
         async with App(into(upstream, fake, tmp_path), {}, Proxies()) as app:
             [plan] = await app.surveyor().plan(app.selectors([]))
 

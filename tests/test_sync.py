@@ -508,7 +508,7 @@ class TestUpstreamAway:
         settings = into_layout(upstream, tmp_path / "layout", tmp_path / "overrides")
         await sync(settings)
         away = answer(status, Retry_After="0")
-        upstream.registry.faults.append(Fault("HEAD /v2/linkerd/web/.*", away, times=ALWAYS))
+        upstream.registry.faults.append(Fault("(HEAD|GET) /v2/linkerd/web/manifests/.*", away, times=ALWAYS))
         report = await sync(settings)
 
         assert 1 == report.exit_code
@@ -518,7 +518,7 @@ class TestUpstreamAway:
     async def test_not_answering_without_a_record(self, upstream: Upstream, tmp_path: Path) -> None:
         """That image has failed, the others are there."""
         settings = into_layout(upstream, tmp_path / "layout", tmp_path / "overrides")
-        upstream.registry.faults.append(Fault("HEAD /v2/linkerd/web/.*", answer(403), times=ALWAYS))
+        upstream.registry.faults.append(Fault("(HEAD|GET) /v2/linkerd/web/manifests/.*", answer(403), times=ALWAYS))
         report = await sync(settings)
 
         assert 1 == report.exit_code
@@ -686,7 +686,7 @@ class TestPlatformFilter:
         await sync(filtered)
         before = tag(open_distribution, path, f"web:{RELEASE}")
         other = into(upstream, open_distribution, path, overrides, platforms=["linux/arm64"])
-        upstream.registry.faults.append(Fault("HEAD /v2/linkerd/web/.*", answer(403)))
+        upstream.registry.faults.append(Fault("(HEAD|GET) /v2/linkerd/web/manifests/.*", answer(403), times=2))
         kept = only(await sync(other))
         report = only(await sync(other))
 

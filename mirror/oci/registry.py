@@ -54,6 +54,9 @@ _LINK = re.compile(r'<([^<>]*)>\s*((?:;\s*[^\s;,=]+\s*(?:=\s*(?:"[^"]*"|[^\s;,"]
 _ALLOWANCE = re.compile(r"(\d{1,18})(?:\s*;\s*w=(\d{1,9}))?")
 _REL = re.compile(r';\s*rel\s*=\s*"?([^";]*)', re.IGNORECASE)
 
+# as registries quote it; "Basic authentication" is none
+_CREDENTIAL = re.compile(r"\b((?i:Basic|Bearer))\s+(?=[a-z]*[^a-z\s])[^\s,;\"']{8,}")
+
 log = structlog.get_logger()
 
 
@@ -235,7 +238,7 @@ def _error_codes(body: bytes) -> tuple[tuple[str, ...], str]:
         words = "; ".join(" ".join(filter(None, (str(e.get("code", "")), str(e.get("message", ""))))) for e in errors)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return (), ""
-    return codes, _printable(words)[:500]
+    return codes, _CREDENTIAL.sub(r"\1 ...", _printable(words))[:500]
 
 
 def _server(answer: Answer) -> str:

@@ -522,8 +522,12 @@ async def test_an_upload_without_a_location(fake: FakeRegistry, repository: Regi
         (answer(400, b"[" * 100_000), RegistryError, "answered GET with 400"),
         (refusal(400, "X\x1b[31m", "a\x1b[2Jb\x00c\u202ed"), RegistryError, "answered GET with 400: X[31m a[2Jbcd"),
         (refusal(400, "X", "long " * 10_000), RegistryError, "long long"),
+        (refusal(400, "X", "Basic bWU6aHVudGVyMg== is old"), RegistryError, "400: X Basic ... is old"),
+        (refusal(400, "X", "no bearer eyJhbGciOiJ9.e30.c2ln, please"), RegistryError, "X no bearer ..., please"),
+        (refusal(400, "X", "Basic authentication is off"), RegistryError, "400: X Basic authentication is off"),
     ],
-    ids=["403", "404", "412", "413", "413 by whom", "html", "odd", "null", "number", "deep", "escapes", "long"],
+    ids=["403", "404", "412", "413", "413 by whom", "html", "odd", "null", "number", "deep", "escapes", "long",
+         "credential", "token", "none"],
 )  # fmt: skip
 async def test_refusals(
     fake: FakeRegistry, repository: RegistryRepository, harm: Harm, error: type[RegistryError], words: str

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+AT_ONCE = 8
+"""Calls to AWS: threads that ask, and connections that are kept."""
+
 
 @dataclass(frozen=True, slots=True)
 class Access:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from mirror.destinations.ecr.access import Access
+from mirror.destinations.ecr.access import AT_ONCE, Access
 from mirror.destinations.ecr.host import EcrHost
 from mirror.destinations.ecr.repositories import Seen, Wanted
 from mirror.errors import NotFound, RegistryError
@@ -27,7 +27,6 @@ from mirror.tasks import in_thread
 if TYPE_CHECKING:
     from mirror.destinations.ecr.aws import Aws
 
-_AT_ONCE = 8
 _ARCHIVED_MAX = 1000
 
 
@@ -59,7 +58,7 @@ class EcrApi:
     _aws: Aws | None = field(default=None, init=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
     _threads: ThreadPoolExecutor = field(
-        default_factory=lambda: ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="aws"), init=False
+        default_factory=lambda: ThreadPoolExecutor(AT_ONCE, thread_name_prefix="aws"), init=False
     )
 
     async def aclose(self) -> None:

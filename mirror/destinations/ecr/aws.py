@@ -28,7 +28,7 @@ from botocore.credentials import (
 )
 from botocore.parsers import ResponseParserError
 
-from mirror.destinations.ecr.access import Access
+from mirror.destinations.ecr.access import AT_ONCE, Access
 from mirror.destinations.ecr.host import EcrHost
 from mirror.destinations.ecr.refusals import Asked, refusal
 from mirror.errors import AccessDenied, MirrorError, NoCredential, RegistryError, SettingsError, Unreachable, WorldError
@@ -37,7 +37,6 @@ from mirror.http.proxies import Proxies, Proxy
 
 READ_TIMEOUT_S = 15.0
 ATTEMPTS_MAX = 4
-AT_ONCE = 8
 _SAID_MAX = 400
 _LOOKED_FOR = (
     "looked for in the environment (AWS_ACCESS_KEY_ID), the profile, web identity (IRSA), pod identity and container "
