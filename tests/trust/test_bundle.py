@@ -49,7 +49,7 @@ _SIGNER = IMAGE.digest.hex
 Made = dict[str, Any] | bytes
 
 
-def _good(ours: Sigstore, **issued: Any) -> dict[str, Any]:
+def rightly(ours: Sigstore, **issued: Any) -> dict[str, Any]:
     return _of(ours, statement(IMAGE.digest), **issued)
 
 
@@ -77,7 +77,7 @@ def _proof(change: Callable[[dict[str, Any]], None]) -> Callable[[Sigstore, Sigs
     """A bundle whose inclusion proof has been changed."""
 
     def make(ours: Sigstore, _: Sigstore) -> Made:
-        made = _good(ours)
+        made = rightly(ours)
         change(_entry(made)["inclusionProof"])
         return made
 
@@ -86,7 +86,7 @@ def _proof(change: Callable[[dict[str, Any]], None]) -> Callable[[Sigstore, Sigs
 
 def _material(**change: Any) -> Callable[[Sigstore, Sigstore], Made]:
     def make(ours: Sigstore, _: Sigstore) -> Made:
-        made = _good(ours)
+        made = rightly(ours)
         made["verificationMaterial"] |= change
         return made
 
@@ -95,7 +95,7 @@ def _material(**change: Any) -> Callable[[Sigstore, Sigstore], Made]:
 
 def _checkpoint_by(theirs: Sigstore, ours: Sigstore, *, hint: bytes) -> Made:
     """A checkpoint of our tree that another key has signed, which says that it was the key *hint*."""
-    made = _good(ours)
+    made = rightly(ours)
     proof = _entry(made)["inclusionProof"]
     note = proof["checkpoint"]["envelope"].partition("\n\n")[0] + "\n"
     forged = theirs.log.checkpoint(int(proof["treeSize"]), b64decode(proof["rootHash"]))
@@ -107,8 +107,8 @@ def _checkpoint_by(theirs: Sigstore, ours: Sigstore, *, hint: bytes) -> Made:
 
 def _entered(ours: Sigstore, *, certificate: bool = False, payload: bytes = b"", signature: bytes = b"") -> Made:
     """A true entry, of something else."""
-    made = _good(ours)
-    other = _good(ours) if certificate else made
+    made = rightly(ours)
+    other = rightly(ours) if certificate else made
     envelope = made["dsseEnvelope"]
     body = dsse_body(
         payload or b64decode(envelope["payload"]),
@@ -125,7 +125,7 @@ def _pem(bundle: dict[str, Any]) -> bytes:
 
 
 def _promised_by(theirs: Sigstore, ours: Sigstore) -> Made:
-    made = _good(ours)
+    made = rightly(ours)
     entry = _entry(made)
     promised = {
         "body": entry["canonicalizedBody"],
@@ -141,7 +141,7 @@ def _change(path: tuple[str | int, ...], value: Any) -> Callable[[Sigstore, Sigs
     """A bundle with *value* at *path*; None takes it away."""
 
     def make(ours: Sigstore, _: Sigstore) -> Made:
-        made: Any = _good(ours)
+        made: Any = rightly(ours)
         place = made
         for step in path[:-1]:
             place = place[step]
@@ -156,7 +156,7 @@ def _change(path: tuple[str | int, ...], value: Any) -> Callable[[Sigstore, Sigs
 
 def _by_rsa(ours: Sigstore) -> Made:
     key = rsa.generate_private_key(65537, 2048)
-    made = _good(ours)
+    made = rightly(ours)
     certificate = ours.authority.issue(key.public_key(), identity=IDENTITY)
     made["verificationMaterial"]["certificate"]["rawBytes"] = b64(certificate.public_bytes(Encoding.DER))
     return made
@@ -167,21 +167,21 @@ def _hashes(change: Callable[[list[str]], list[str]]) -> Callable[[Sigstore, Sig
 
 
 _FIRST = ("verificationMaterial", "tlogEntries", 0)
-_WRONG: dict[str, tuple[Callable[[Sigstore, Sigstore], Made], str]] = {
+WRONG: dict[str, tuple[Callable[[Sigstore, Sigstore], Made], str]] = {
     # who signed
     "another tag's certificate": (
-        lambda ours, _: _good(ours, identity=IDENTITY.replace("26.8.3", "26.8.2")),
+        lambda ours, _: rightly(ours, identity=IDENTITY.replace("26.8.3", "26.8.2")),
         "signed by somebody else: the identity is",
     ),
     "a look-alike workflow": (
-        lambda ours, _: _good(ours, identity=IDENTITY.replace("linkerd2", "linkerd2-fork")),
+        lambda ours, _: rightly(ours, identity=IDENTITY.replace("linkerd2", "linkerd2-fork")),
         "signed by somebody else: the identity is",
     ),
     "another issuer": (
-        lambda ours, _: _good(ours, issuer="https://issuer.example"),
+        lambda ours, _: rightly(ours, issuer="https://issuer.example"),
         'the issuer is "https://issuer.example"',
     ),
-    "two issuers": (lambda ours, _: _good(ours, issuer_v2="https://issuer.example"), "as the issuer of the identity"),
+    "two issuers": (lambda ours, _: rightly(ours, issuer_v2="https://issuer.example"), "as the issuer of the identity"),
     # what was signed
     "a statement of another image": (lambda ours, _: _of(ours, statement(_OTHER)), "the statement is of another image"),
     "a digest under another name": (lambda ours, _: _of(ours, _subject({"sha512": _SIGNER})), "is of another image"),
@@ -222,7 +222,7 @@ _WRONG: dict[str, tuple[Callable[[Sigstore, Sigstore], Made], str]] = {
     "a bundle too deep": (lambda *_: b'{"mediaType":' + b"[" * 100_000, "the bundle is JSON too deep"),
     "an enormous bundle": (lambda *_: b" " * 200_000, "is larger than 131072"),
     "a bundle with a key twice": (
-        lambda ours, _: json.dumps(_good(ours)).encode()[:-1] + b', "mediaType": "x"}',
+        lambda ours, _: json.dumps(rightly(ours)).encode()[:-1] + b', "mediaType": "x"}',
         "the bundle has a key twice",
     ),
     "a bundle of version 0.1": (
@@ -247,9 +247,9 @@ _WRONG: dict[str, tuple[Callable[[Sigstore, Sigstore], Made], str]] = {
     ),
     "a signature by another key": (
         lambda ours, _: (
-            (made := _good(ours))
+            (made := rightly(ours))
             and made
-            | {"dsseEnvelope": made["dsseEnvelope"] | {"signatures": _good(ours)["dsseEnvelope"]["signatures"]}}
+            | {"dsseEnvelope": made["dsseEnvelope"] | {"signatures": rightly(ours)["dsseEnvelope"]["signatures"]}}
         ),
         "sigstore: DSSE: invalid signature",
     ),
@@ -259,30 +259,30 @@ _WRONG: dict[str, tuple[Callable[[Sigstore, Sigstore], Made], str]] = {
         _change(("verificationMaterial", "certificate", "rawBytes"), b64(b"x")),
         "the signature's certificate is not a certificate",
     ),
-    "an expired certificate": (lambda ours, _: _good(ours, logged_at=_LATER), "the certificate was valid from"),
+    "an expired certificate": (lambda ours, _: rightly(ours, logged_at=_LATER), "the certificate was valid from"),
     "a chain through a foreign root": (
-        lambda ours, theirs: _good(Sigstore(theirs.authority, ours.log), stamped_by=ours.authority.certificate_log),
+        lambda ours, theirs: rightly(Sigstore(theirs.authority, ours.log), stamped_by=ours.authority.certificate_log),
         "no authority of the trusted root has issued the certificate",
     ),
     "a certificate for TLS": (
-        lambda ours, _: _good(ours, usage=ExtendedKeyUsageOID.CLIENT_AUTH),
+        lambda ours, _: rightly(ours, usage=ExtendedKeyUsageOID.CLIENT_AUTH),
         "not for code signing",
     ),
     "a certificate for RSA": (lambda ours, _: _by_rsa(ours), "for a key that is not ECDSA's"),
-    "a missing SCT": (lambda ours, _: _good(ours, stamps=0), "has no timestamp of a certificate transparency log"),
+    "a missing SCT": (lambda ours, _: rightly(ours, stamps=0), "has no timestamp of a certificate transparency log"),
     "an SCT of a foreign log": (
-        lambda ours, theirs: _good(ours, stamped_by=theirs.authority.certificate_log),
+        lambda ours, theirs: rightly(ours, stamped_by=theirs.authority.certificate_log),
         "does not know the certificate transparency log",
     ),
     "an SCT by a foreign key": (
-        lambda ours, theirs: _good(ours, stamp_signed_by=theirs.authority.certificate_log),
+        lambda ours, theirs: rightly(ours, stamp_signed_by=theirs.authority.certificate_log),
         "the timestamp of the certificate transparency log is not signed",
     ),
     # the log entry
     "no entry": (_change(("verificationMaterial", "tlogEntries"), []), "has 0 entries of transparency logs, not one"),
     "two entries": (_change(("verificationMaterial", "tlogEntries"), [{}, {}]), "has 2 entries of transparency logs"),
     "an entry of a foreign log": (
-        lambda ours, theirs: _good(Sigstore(ours.authority, theirs.log)),
+        lambda ours, theirs: rightly(Sigstore(ours.authority, theirs.log)),
         "the trusted root does not know the transparency log",
     ),
     "no promise and no timestamp": (
@@ -353,23 +353,23 @@ _WRONG: dict[str, tuple[Callable[[Sigstore, Sigstore], Made], str]] = {
 }
 
 
-@pytest.mark.parametrize("wrong", _WRONG)
+@pytest.mark.parametrize("wrong", WRONG)
 async def test_each_is_refused_for_its_own_reason(bench: Bench, foreign: Sigstore, wrong: str) -> None:
     """With a bundle as it should be beside it, the same image is let in."""
-    make, reason = _WRONG[wrong]
+    make, reason = WRONG[wrong]
     bench.put_bundle(make(bench.sigstore, foreign))
     verdict = await bench.verdict()
 
     assert "not verified" == verdict.state
     assert reason in verdict.words
     assert not verdict.satisfies("require")
-    bench.put_bundle(_good(bench.sigstore))
+    bench.put_bundle(rightly(bench.sigstore))
     assert "signed" == (await bench.verdict()).state
 
 
 async def test_a_bundle_that_holds(bench: Bench) -> None:
     """The verdict has who, when, where in the log, and what it was read from."""
-    made = bench.put_bundle(_good(bench.sigstore))
+    made = bench.put_bundle(rightly(bench.sigstore))
 
     expected = Verdict(
         IMAGE.digest,
@@ -387,7 +387,7 @@ async def test_a_bundle_that_holds(bench: Bench) -> None:
 @pytest.mark.parametrize("without", [["8"], ["1"]], ids=["only .1.1", "only .1.8"])
 async def test_the_issuer_in_each_form(bench: Bench, without: list[str]) -> None:
     """Either is enough, as in form A."""
-    bench.put_bundle(_good(bench.sigstore, without=without))
+    bench.put_bundle(rightly(bench.sigstore, without=without))
 
     assert "signed" == (await bench.verdict()).state
 
@@ -430,7 +430,7 @@ async def test_rekor_v2_with_a_timestamp(bench: Bench, clock: TimestampAuthority
 async def test_a_log_that_is_named_by_its_origin(bench: Bench) -> None:
     """As Rekor v2 is: the root says by what; where it does not, the log is not known."""
     named = Sigstore(bench.sigstore.authority, replace(bench.sigstore.log, named=b"by its origin".ljust(32)))
-    bench.put_bundle(_good(named))
+    bench.put_bundle(rightly(named))
 
     assert "the trusted root does not know the transparency log" in (await bench.verdict()).words
     bench.root.document = named.trusted_root()
@@ -443,7 +443,7 @@ async def test_a_retired_log_in_the_name_of_a_valid_one(bench: Bench, foreign: S
     bench.root.document = Sigstore(bench.sigstore.authority, named).trusted_root()
     (retired,) = foreign.trusted_root()["tlogs"]
     bench.root.document["tlogs"].append(retired)
-    bench.put_bundle(_good(Sigstore(bench.sigstore.authority, replace(foreign.log, named=named.named))))
+    bench.put_bundle(rightly(Sigstore(bench.sigstore.authority, replace(foreign.log, named=named.named))))
 
     assert "signed" == (await bench.verdict()).state  # as long as it is not retired
     retired["publicKey"]["validFor"]["end"] = "2025-06-01T00:00:00Z"
@@ -463,7 +463,7 @@ async def test_a_time_that_is_not_one(bench: Bench, clock: TimestampAuthority) -
 
 async def test_in_both_forms(bench: Bench) -> None:
     """As it is where a release is signed twice; one that holds is enough."""
-    bench.put_bundle(_good(bench.sigstore))
+    bench.put_bundle(rightly(bench.sigstore))
     bench.put_simple(bench.sigstore.simple_signing(IMAGE.digest, f"{IDENTITY}0"))
 
     assert "signed" == (await bench.verdict()).state
@@ -472,7 +472,7 @@ async def test_in_both_forms(bench: Bench) -> None:
 async def test_by_the_fallback_tag_whatever_it_says(bench: Bench) -> None:
     """GHCR has no referrers API, and descriptors there have said that a signature is nothing."""
     bench.registry.manners = Manners(referrers="absent", links_subject=False)
-    made = bundle_image(_good(bench.sigstore), IMAGE.manifest)
+    made = bundle_image(rightly(bench.sigstore), IMAGE.manifest)
     _list(bench, made.manifest.descriptor, artifact_type="application/vnd.oci.empty.v1+json")
     bench.registry.add(NAME, made)
 
@@ -504,7 +504,7 @@ async def test_a_bundle_of_another_image(bench: Bench) -> None:
 
 async def test_two_bundles_in_one_manifest(bench: Bench) -> None:
     """A signature is one."""
-    bench.registry.add(NAME, bundle_image(_good(bench.sigstore), IMAGE.manifest, layers=2))
+    bench.registry.add(NAME, bundle_image(rightly(bench.sigstore), IMAGE.manifest, layers=2))
     verdict = await bench.verdict()
 
     assert "not verified" == verdict.state
@@ -522,7 +522,7 @@ async def test_a_bundle_that_only_says_so(bench: Bench) -> None:
 
 async def test_a_bundle_of_any_artifact_type(bench: Bench) -> None:
     """What a manifest says that it is does not count, its layer does."""
-    bench.registry.add(NAME, bundle_image(_good(bench.sigstore), IMAGE.manifest, artifact_type="application/x.note"))
+    bench.registry.add(NAME, bundle_image(rightly(bench.sigstore), IMAGE.manifest, artifact_type="application/x.note"))
 
     assert "signed" == (await bench.verdict()).state
 
@@ -557,7 +557,7 @@ async def test_keys_and_authorities_count_in_their_time(bench: Bench, part: str,
     """`sigstore` takes what they sign after it as well."""
     (entry,) = bench.root.document[part]
     entry.get("publicKey", entry)["validFor"]["end"] = end
-    bench.put_bundle(_good(bench.sigstore))
+    bench.put_bundle(rightly(bench.sigstore))
     verdict = await bench.verdict()
 
     assert ("not verified" if "11:59" in end else "signed") == verdict.state
@@ -569,7 +569,7 @@ async def test_a_retired_authority_lends_its_name_to_nobody(bench: Bench, foreig
     (retired,) = foreign.trusted_root()["certificateAuthorities"]
     retired["validFor"]["end"] = "2025-06-01T00:00:00Z"
     bench.root.document["certificateAuthorities"].append(retired)
-    made = _good(Sigstore(foreign.authority, bench.sigstore.log), stamped_by=bench.sigstore.authority.certificate_log)
+    made = rightly(Sigstore(foreign.authority, bench.sigstore.log), stamped_by=bench.sigstore.authority.certificate_log)
     bench.put_bundle(made)
 
     assert "no authority of the trusted root has issued the certificate" in (await bench.verdict()).words
@@ -590,7 +590,7 @@ def _judged_bundle(sigstore: Sigstore, bundle: Any) -> Verdict:
 
 @pytest.fixture(scope="session")
 def good(sigstore: Sigstore) -> dict[str, Any]:
-    return _good(sigstore)
+    return rightly(sigstore)
 
 
 _JSON = st.recursive(
@@ -638,9 +638,9 @@ def test_no_byte_of_what_is_signed_may_differ(sigstore: Sigstore, good: dict[str
 
 async def test_replaced_by_the_registry(bench: Bench) -> None:
     """Every byte of evidence is held to its digest first."""
-    made = bench.put_bundle(_good(bench.sigstore))
+    made = bench.put_bundle(rightly(bench.sigstore))
     (digest,) = [one for one, data in made.blobs.items() if data != b"{}"]
-    bench.registry.repositories[NAME].blobs[digest] = json.dumps(_good(bench.sigstore)).encode()
+    bench.registry.repositories[NAME].blobs[digest] = json.dumps(rightly(bench.sigstore)).encode()
     verdict = await bench.verdict()
 
     assert "not verified" == verdict.state

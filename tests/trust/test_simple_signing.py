@@ -65,7 +65,7 @@ def _resigned(
     return signed
 
 
-def _good(sigstore: Sigstore, **issued: Any) -> SimpleSigning:
+def rightly(sigstore: Sigstore, **issued: Any) -> SimpleSigning:
     return _resigned(sigstore, payload_of(IMAGE.digest), **issued)
 
 
@@ -87,7 +87,7 @@ def _with_entry(signed: SimpleSigning, **payload: Any) -> SimpleSigning:
 
 def _other_entry(ours: Sigstore, **change: Any) -> SimpleSigning:
     """A true entry, of the same certificate, of something else."""
-    signed = _good(ours)
+    signed = rightly(ours)
     parts = {
         "payload": signed.payload,
         "signature": b64decode(signed.signature),
@@ -98,7 +98,7 @@ def _other_entry(ours: Sigstore, **change: Any) -> SimpleSigning:
 
 def _promised_by(theirs: Sigstore, ours: Sigstore) -> SimpleSigning:
     """An entry whose promise is by another key, in the name of our log."""
-    signed = _good(ours)
+    signed = rightly(ours)
     entry = _entry(signed)
     entry["SignedEntryTimestamp"] = b64(theirs.log.promise(entry["Payload"]))
     return replace(signed, log_entry=json.dumps(entry))
@@ -113,7 +113,7 @@ def _critical(**change: Any) -> bytes:
 def _by_rsa(ours: Sigstore) -> SimpleSigning:
     key = rsa.generate_private_key(65537, 2048)
     certificate = ours.authority.issue(key.public_key(), identity=IDENTITY)
-    return replace(_good(ours), certificate=certificate.public_bytes(Encoding.PEM).decode())
+    return replace(rightly(ours), certificate=certificate.public_bytes(Encoding.PEM).decode())
 
 
 def _off_curve(ours: Sigstore) -> SimpleSigning:
@@ -121,7 +121,7 @@ def _off_curve(ours: Sigstore) -> SimpleSigning:
     raw = ours.authority.issue(key.public_key(), identity=IDENTITY).public_bytes(Encoding.DER)
     changed = raw.replace(der(key), der(key)[:-1] + bytes([der(key)[-1] ^ 1]))
     armoured = f"-----BEGIN CERTIFICATE-----\n{b64(changed)}\n-----END CERTIFICATE-----\n"
-    return replace(_good(ours), certificate=armoured)
+    return replace(rightly(ours), certificate=armoured)
 
 
 _TWO_DIGESTS = payload_of(IMAGE.digest).replace(
@@ -131,41 +131,44 @@ _DNS = x509.DNSName("github.com")
 _URI = x509.UniformResourceIdentifier(IDENTITY)
 _WORKFLOW = "https://github.com/linkerd/linkerd2/.github/workflows/release.yml"
 
-_WRONG: dict[str, tuple[Callable[[Sigstore, Sigstore], SimpleSigning], str]] = {
+WRONG: dict[str, tuple[Callable[[Sigstore, Sigstore], SimpleSigning], str]] = {
     # who signed
     "another tag's certificate": (
-        lambda ours, _: _good(ours, identity=f"{_WORKFLOW}@refs/tags/edge-26.8.2"),
+        lambda ours, _: rightly(ours, identity=f"{_WORKFLOW}@refs/tags/edge-26.8.2"),
         "signed by somebody else: the identity is",
     ),
-    "a tag that only begins so": (lambda ours, _: _good(ours, identity=f"{IDENTITY}.1"), "the identity is"),
-    "a branch": (lambda ours, _: _good(ours, identity=f"{_WORKFLOW}@refs/heads/{TAG}"), "the identity is"),
+    "a tag that only begins so": (lambda ours, _: rightly(ours, identity=f"{IDENTITY}.1"), "the identity is"),
+    "a branch": (lambda ours, _: rightly(ours, identity=f"{_WORKFLOW}@refs/heads/{TAG}"), "the identity is"),
     "a look-alike repository": (
-        lambda ours, _: _good(ours, identity=IDENTITY.replace("linkerd2", "linkerd2x")),
+        lambda ours, _: rightly(ours, identity=IDENTITY.replace("linkerd2", "linkerd2x")),
         "the identity is",
     ),
     "a look-alike workflow": (
-        lambda ours, _: _good(ours, identity=IDENTITY.replace("release.yml", "release.yml.yml")),
+        lambda ours, _: rightly(ours, identity=IDENTITY.replace("release.yml", "release.yml.yml")),
         "the identity is",
     ),
     "a look-alike host": (
-        lambda ours, _: _good(ours, identity=IDENTITY.replace("github.com", "github.com.example")),
+        lambda ours, _: rightly(ours, identity=IDENTITY.replace("github.com", "github.com.example")),
         "the identity is",
     ),
-    "another spelling": (lambda ours, _: _good(ours, identity=IDENTITY.replace("linkerd2", "Linkerd2")), "identity is"),
+    "another spelling": (
+        lambda ours, _: rightly(ours, identity=IDENTITY.replace("linkerd2", "Linkerd2")),
+        "identity is",
+    ),
     "another issuer": (
-        lambda ours, _: _good(ours, issuer="https://issuer.example"),
+        lambda ours, _: rightly(ours, issuer="https://issuer.example"),
         'signed by somebody else: the issuer is "https://issuer.example"',
     ),
     "two issuers": (
-        lambda ours, _: _good(ours, issuer_v2="https://issuer.example"),
+        lambda ours, _: rightly(ours, issuer_v2="https://issuer.example"),
         "as the issuer of the identity, where one",
     ),
-    "no issuer": (lambda ours, _: _good(ours, without=["1", "8"]), "names nobody as the issuer"),
-    "an issuer that is not text": (lambda ours, _: _good(ours, issuer_v2=b"\x0c\x02x"), "issuer is not text"),
-    "an identity too long": (lambda ours, _: _good(ours, identity=f"{IDENTITY}{'x' * 1024}"), "longer than 1024"),
-    "an empty issuer": (lambda ours, _: _good(ours, issuer=""), "identity or issuer is empty"),
-    "two names": (lambda ours, _: _good(ours, names=[_URI, _URI]), "the certificate has 2 names"),
-    "a name of another kind": (lambda ours, _: _good(ours, names=[_DNS]), "the certificate has 1 names"),
+    "no issuer": (lambda ours, _: rightly(ours, without=["1", "8"]), "names nobody as the issuer"),
+    "an issuer that is not text": (lambda ours, _: rightly(ours, issuer_v2=b"\x0c\x02x"), "issuer is not text"),
+    "an identity too long": (lambda ours, _: rightly(ours, identity=f"{IDENTITY}{'x' * 1024}"), "longer than 1024"),
+    "an empty issuer": (lambda ours, _: rightly(ours, issuer=""), "identity or issuer is empty"),
+    "two names": (lambda ours, _: rightly(ours, names=[_URI, _URI]), "the certificate has 2 names"),
+    "a name of another kind": (lambda ours, _: rightly(ours, names=[_DNS]), "the certificate has 1 names"),
     # what was signed
     "a payload for another digest": (
         lambda ours, _: _resigned(ours, payload_of(_OTHER)),
@@ -201,65 +204,74 @@ _WRONG: dict[str, tuple[Callable[[Sigstore, Sigstore], SimpleSigning], str]] = {
         "is not of 0 to 65536",
     ),
     # the signature
-    "a signature by another key": (lambda ours, _: _good(ours, signer=new_key()), "not the certificate's over this"),
+    "a signature by another key": (lambda ours, _: rightly(ours, signer=new_key()), "not the certificate's over this"),
     "a signature of another payload": (
-        lambda ours, _: replace(_good(ours), signature=_resigned(ours, b"another").signature),
+        lambda ours, _: replace(rightly(ours), signature=_resigned(ours, b"another").signature),
         "not the certificate's over this",
     ),
     "a signature that is not base64": (
-        lambda ours, _: replace(_good(ours), signature="§"),
+        lambda ours, _: replace(rightly(ours), signature="§"),
         "the signature is not base64",
     ),
     "no signature": (
-        lambda ours, _: replace(_good(ours), signature=""),
+        lambda ours, _: replace(rightly(ours), signature=""),
         "has no annotation dev.cosignproject.cosign/signature",
     ),
     # the certificate
-    "no certificate": (lambda ours, _: replace(_good(ours), certificate=""), "has no certificate"),
-    "a certificate that is none": (lambda ours, _: replace(_good(ours), certificate="x"), "not one certificate in PEM"),
+    "no certificate": (lambda ours, _: replace(rightly(ours), certificate=""), "has no certificate"),
+    "a certificate that is none": (
+        lambda ours, _: replace(rightly(ours), certificate="x"),
+        "not one certificate in PEM",
+    ),
     "two certificates": (
-        lambda ours, _: (good := _good(ours)) and replace(good, certificate=good.certificate * 2),
+        lambda ours, _: (good := rightly(ours)) and replace(good, certificate=good.certificate * 2),
         "not one certificate in PEM",
     ),
     "an expired certificate": (
-        lambda ours, _: _good(ours, logged_at=_LATER),
+        lambda ours, _: rightly(ours, logged_at=_LATER),
         "the certificate was valid from 2026-01-15 12:00:00 to 12:10:00 UTC, and the signature is of 2026-01-15 13:00",
     ),
-    "a certificate that was not valid yet": (lambda ours, _: _good(ours, at=_LATER), "the certificate was valid from"),
+    "a certificate that was not valid yet": (
+        lambda ours, _: rightly(ours, at=_LATER),
+        "the certificate was valid from",
+    ),
     "a chain through a foreign root": (
         lambda ours, theirs: replace(
-            _good(Sigstore(theirs.authority, ours.log), stamped_by=ours.authority.certificate_log),
+            rightly(Sigstore(theirs.authority, ours.log), stamped_by=ours.authority.certificate_log),
             chain=theirs.authority.chain_pem,
         ),
         "no authority of the trusted root has issued the certificate",
     ),
     "a certificate for a point that is on no curve": (lambda ours, _: _off_curve(ours), "for what is no key"),
     "a certificate for TLS": (
-        lambda ours, _: _good(ours, usage=ExtendedKeyUsageOID.CLIENT_AUTH),
+        lambda ours, _: rightly(ours, usage=ExtendedKeyUsageOID.CLIENT_AUTH),
         "the certificate is not for code signing",
     ),
-    "a certificate for anything": (lambda ours, _: _good(ours, without=["usages"]), "does not say what it may be used"),
+    "a certificate for anything": (
+        lambda ours, _: rightly(ours, without=["usages"]),
+        "does not say what it may be used",
+    ),
     "a certificate for RSA": (lambda ours, _: _by_rsa(ours), "for a key that is not ECDSA's"),
     # the certificate's timestamp
-    "a missing SCT": (lambda ours, _: _good(ours, stamps=0), "has no timestamp of a certificate transparency log"),
-    "two SCTs": (lambda ours, _: _good(ours, stamps=2), "has 2 timestamps of certificate transparency logs, not one"),
+    "a missing SCT": (lambda ours, _: rightly(ours, stamps=0), "has no timestamp of a certificate transparency log"),
+    "two SCTs": (lambda ours, _: rightly(ours, stamps=2), "has 2 timestamps of certificate transparency logs, not one"),
     "an SCT of a foreign log": (
-        lambda ours, theirs: _good(ours, stamped_by=theirs.authority.certificate_log),
+        lambda ours, theirs: rightly(ours, stamped_by=theirs.authority.certificate_log),
         "the trusted root does not know the certificate transparency log",
     ),
     "an SCT by a foreign key": (
-        lambda ours, theirs: _good(ours, stamp_signed_by=theirs.authority.certificate_log),
+        lambda ours, theirs: rightly(ours, stamp_signed_by=theirs.authority.certificate_log),
         "the timestamp of the certificate transparency log is not signed by that log",
     ),
     # the log entry
-    "a missing SET": (lambda ours, _: replace(_good(ours), log_entry=""), "has no entry of the transparency log"),
-    "an entry that is not JSON": (lambda ours, _: replace(_good(ours), log_entry="{"), "log entry is not JSON"),
+    "a missing SET": (lambda ours, _: replace(rightly(ours), log_entry=""), "has no entry of the transparency log"),
+    "an entry that is not JSON": (lambda ours, _: replace(rightly(ours), log_entry="{"), "log entry is not JSON"),
     "an entry without a promise": (
-        lambda ours, _: replace(_good(ours), log_entry=json.dumps({"Payload": _entry(_good(ours))["Payload"]})),
+        lambda ours, _: replace(rightly(ours), log_entry=json.dumps({"Payload": _entry(rightly(ours))["Payload"]})),
         "log entry has no SignedEntryTimestamp",
     ),
     "an entry of a foreign log": (
-        lambda ours, theirs: _good(Sigstore(ours.authority, theirs.log)),
+        lambda ours, theirs: rightly(Sigstore(ours.authority, theirs.log)),
         "the trusted root does not know the transparency log",
     ),
     "a promise by a foreign key": (
@@ -267,22 +279,22 @@ _WRONG: dict[str, tuple[Callable[[Sigstore, Sigstore], SimpleSigning], str]] = {
         "the promise of the transparency log is not signed by that log",
     ),
     "a promise of another time": (
-        lambda ours, _: _with_entry(_good(ours), integratedTime=int(MOMENT.timestamp()) + 1),
+        lambda ours, _: _with_entry(rightly(ours), integratedTime=int(MOMENT.timestamp()) + 1),
         "the promise of the transparency log is not signed",
     ),
     "a promise of another entry": (
-        lambda ours, _: _with_entry(_good(ours), body=_entry(_good(ours))["Payload"]["body"]),
+        lambda ours, _: _with_entry(rightly(ours), body=_entry(rightly(ours))["Payload"]["body"]),
         "the promise of the transparency log is not signed",
     ),
     "a time beyond the calendar": (
-        lambda ours, _: _with_entry(_good(ours), integratedTime=2**63),
+        lambda ours, _: _with_entry(rightly(ours), integratedTime=2**63),
         "is not a number from",
     ),
-    "no time": (lambda ours, _: _with_entry(_good(ours), integratedTime=0), "the log entry has no time"),
-    "a time before all": (lambda ours, _: _with_entry(_good(ours), integratedTime=-1), "is not a number from"),
-    "a time that is no number": (lambda ours, _: _with_entry(_good(ours), integratedTime="1"), "that is a number"),
-    "an index below 0": (lambda ours, _: _with_entry(_good(ours), logIndex=-1), "its index is not a number from"),
-    "a log's name that is not hex": (lambda ours, _: _with_entry(_good(ours), logID="x"), "by what is not hex"),
+    "no time": (lambda ours, _: _with_entry(rightly(ours), integratedTime=0), "the log entry has no time"),
+    "a time before all": (lambda ours, _: _with_entry(rightly(ours), integratedTime=-1), "is not a number from"),
+    "a time that is no number": (lambda ours, _: _with_entry(rightly(ours), integratedTime="1"), "that is a number"),
+    "an index below 0": (lambda ours, _: _with_entry(rightly(ours), logIndex=-1), "its index is not a number from"),
+    "a log's name that is not hex": (lambda ours, _: _with_entry(rightly(ours), logID="x"), "by what is not hex"),
     "an entry of another payload": (
         lambda ours, _: _other_entry(ours, payload=b"another"),
         "the log entry is of another payload",
@@ -292,16 +304,16 @@ _WRONG: dict[str, tuple[Callable[[Sigstore, Sigstore], SimpleSigning], str]] = {
         "the log entry is of another signature",
     ),
     "an entry of another certificate": (
-        lambda ours, _: _other_entry(ours, verifier=_good(ours).certificate.encode()),
+        lambda ours, _: _other_entry(ours, verifier=rightly(ours).certificate.encode()),
         "the log entry is of another certificate",
     ),
     "an entry of another kind": (
-        lambda ours, _: _relogged(ours, _good(ours), b'{"kind":"rekord","apiVersion":"0.0.1"}'),
+        lambda ours, _: _relogged(ours, rightly(ours), b'{"kind":"rekord","apiVersion":"0.0.1"}'),
         "where hashedrekord 0.0.1 is needed",
     ),
     "an entry by another hash": (
         lambda ours, _: (
-            (good := _good(ours))
+            (good := rightly(ours))
             and _relogged(
                 ours,
                 good,
@@ -314,27 +326,27 @@ _WRONG: dict[str, tuple[Callable[[Sigstore, Sigstore], SimpleSigning], str]] = {
     ),
     # the annotations
     "an annotation that is no string": (
-        lambda ours, _: replace(_good(ours), more={"dev.sigstore.cosign/bundle": {}}),
+        lambda ours, _: replace(rightly(ours), more={"dev.sigstore.cosign/bundle": {}}),
         "the annotation dev.sigstore.cosign/bundle is no string",
     ),
     "an enormous annotation": (
-        lambda ours, _: replace(_good(ours), certificate="x" * 70_000),
+        lambda ours, _: replace(rightly(ours), certificate="x" * 70_000),
         "the annotation dev.sigstore.cosign/certificate is no string of at most 65536",
     ),
 }
 
 
-@pytest.mark.parametrize("wrong", _WRONG)
+@pytest.mark.parametrize("wrong", WRONG)
 async def test_each_is_refused_for_its_own_reason(bench: Bench, foreign: Sigstore, wrong: str) -> None:
     """With the signature as it should be, the same image is let in."""
-    make, reason = _WRONG[wrong]
+    make, reason = WRONG[wrong]
     bench.put_simple(make(bench.sigstore, foreign))
     verdict = await bench.verdict()
 
     assert "not verified" == verdict.state
     assert reason in verdict.words
     assert not verdict.satisfies("require")
-    bench.put_simple(_good(bench.sigstore))
+    bench.put_simple(rightly(bench.sigstore))
     assert "signed" == (await bench.verdict()).state
 
 
@@ -358,21 +370,21 @@ async def test_a_signature_that_holds(bench: Bench) -> None:
 @pytest.mark.parametrize("without", [[], ["8"], ["1"]], ids=["both", "only .1.1", "only .1.8"])
 async def test_the_issuer_in_each_form(bench: Bench, without: list[str]) -> None:
     """Fulcio of 2022 wrote the first alone, and may leave it out one day."""
-    bench.put_simple(_good(bench.sigstore, without=without))
+    bench.put_simple(rightly(bench.sigstore, without=without))
 
     assert "signed" == (await bench.verdict()).state
 
 
 async def test_another_curve(bench: Bench) -> None:
     """P-384 with SHA-256, as cosign takes it."""
-    bench.put_simple(_good(bench.sigstore, key=new_key(ec.SECP384R1())))
+    bench.put_simple(rightly(bench.sigstore, key=new_key(ec.SECP384R1())))
 
     assert "signed" == (await bench.verdict()).state
 
 
 async def test_a_mail_address(bench: Bench) -> None:
     """An identity of a person, as an operator may configure it."""
-    bench.put_simple(_good(bench.sigstore, names=[x509.RFC822Name("me@example.com")]))
+    bench.put_simple(rightly(bench.sigstore, names=[x509.RFC822Name("me@example.com")]))
     verdict = await bench.verdict()
 
     assert "me@example.com" == verdict.identity
@@ -389,10 +401,10 @@ async def test_the_reference_in_the_payload_is_upstreams(bench: Bench) -> None:
 async def test_one_signature_that_holds_is_enough(bench: Bench) -> None:
     """As for cosign; without it every reason is told, and the first somebody else."""
     bad = [
-        _good(bench.sigstore, stamps=0),
-        _good(bench.sigstore, identity="https://example.com/a"),
-        _good(bench.sigstore, identity="https://example.com/b"),
-        replace(_good(bench.sigstore), log_entry=""),
+        rightly(bench.sigstore, stamps=0),
+        rightly(bench.sigstore, identity="https://example.com/a"),
+        rightly(bench.sigstore, identity="https://example.com/b"),
+        replace(rightly(bench.sigstore), log_entry=""),
     ]
     bench.put_simple(*bad)
     verdict = await bench.verdict()
@@ -400,14 +412,14 @@ async def test_one_signature_that_holds_is_enough(bench: Bench) -> None:
     assert verdict.words.startswith("none of 4 signatures holds: the certificate has no timestamp")
     assert verdict.words.endswith("; and 1 more")
     assert "https://example.com/a" == verdict.identity
-    bench.put_simple(*bad, _good(bench.sigstore))
+    bench.put_simple(*bad, rightly(bench.sigstore))
     assert "signed" == (await bench.verdict()).state
 
 
 async def test_what_would_accept_it_is_only_told_of_what_was_proven(bench: Bench, foreign: Sigstore) -> None:
     """Somebody else's signature that holds has a stanza; one that is forged as well has none."""
     other = "https://github.com/linkerd/linkerd2/.github/workflows/other.yml@refs/tags/edge-26.8.3"
-    bench.put_simple(_good(bench.sigstore, identity=other))
+    bench.put_simple(rightly(bench.sigstore, identity=other))
     verdict = await bench.verdict()
 
     assert other == verdict.identity
@@ -417,14 +429,14 @@ async def test_what_would_accept_it_is_only_told_of_what_was_proven(bench: Bench
         f'issuer   = "{GITHUB}"\n'
         'identity = "https://github.com/linkerd/linkerd2/.github/workflows/other.yml@refs/tags/{tag}"'
     ) == verdict.stanza
-    bench.put_simple(_good(Sigstore(bench.sigstore.authority, foreign.log), identity=other))
+    bench.put_simple(rightly(Sigstore(bench.sigstore.authority, foreign.log), identity=other))
     forged = await bench.verdict()
     assert ("not verified", "", "") == (forged.state, forged.identity, forged.stanza)
 
 
 async def test_a_tag_that_is_an_index(bench: Bench) -> None:
     """A signature is one manifest; what is below the index is not looked for."""
-    below = sig_image(_good(bench.sigstore))
+    below = sig_image(rightly(bench.sigstore))
     bench.put_tagged(index(below, image(b"x")))
     verdict = await bench.verdict()
 
@@ -434,7 +446,7 @@ async def test_a_tag_that_is_an_index(bench: Bench) -> None:
 
 async def test_a_manifest_with_duplicate_annotations(bench: Bench) -> None:
     """Two readers would see two signatures."""
-    made = sig_image(_good(bench.sigstore))
+    made = sig_image(rightly(bench.sigstore))
     twice = made.manifest.raw.replace(
         b'"dev.sigstore.cosign/bundle":', b'"dev.sigstore.cosign/bundle": "x", "dev.sigstore.cosign/bundle":'
     )
@@ -454,7 +466,7 @@ async def test_an_image_at_the_tag(bench: Bench) -> None:
 
 async def test_too_many_signatures(bench: Bench) -> None:
     """They are counted before one is read."""
-    good = _good(bench.sigstore)
+    good = rightly(bench.sigstore)
     bench.put_simple(*[good] * 65)
     bench.registry.requests.clear()
     verdict = await bench.verdict()
@@ -468,7 +480,7 @@ async def test_too_many_signatures(bench: Bench) -> None:
 
 async def test_a_payload_that_is_not_there(bench: Bench) -> None:
     """The manifest is, its blob is not: that signature is none."""
-    made = bench.put_simple(_good(bench.sigstore))
+    made = bench.put_simple(rightly(bench.sigstore))
     for blob in made.blobs:
         del bench.registry.repositories[NAME].blobs[blob]
     verdict = await bench.verdict()
@@ -479,7 +491,7 @@ async def test_a_payload_that_is_not_there(bench: Bench) -> None:
 
 async def test_a_payload_that_is_not_what_was_promised(bench: Bench) -> None:
     """The registry lies about the bytes."""
-    bench.put_simple(_good(bench.sigstore))
+    bench.put_simple(rightly(bench.sigstore))
     bench.registry.faults.append(Fault("GET .*/blobs/.*", becomes(corrupt), times=ALWAYS))
     verdict = await bench.verdict()
 
@@ -489,7 +501,7 @@ async def test_a_payload_that_is_not_what_was_promised(bench: Bench) -> None:
 
 async def test_a_registry_that_fails_is_no_verdict(bench: Bench) -> None:
     """The world failed: nothing is known of the signature."""
-    bench.put_simple(_good(bench.sigstore))
+    bench.put_simple(rightly(bench.sigstore))
     bench.registry.faults.append(Fault("GET .*/blobs/.*", answer(403), times=ALWAYS))
 
     with pytest.raises(AccessDenied):
@@ -520,7 +532,7 @@ async def test_keys_and_authorities_count_in_their_time(
     """Before it and after it they do not, whatever the signature says."""
     (entry,) = bench.root.document[part]
     entry.get("publicKey", entry)["validFor"] = window
-    bench.put_simple(_good(bench.sigstore))
+    bench.put_simple(rightly(bench.sigstore))
     verdict = await bench.verdict()
 
     assert ("signed" if holds else "not verified") == verdict.state
@@ -530,7 +542,7 @@ async def test_keys_and_authorities_count_in_their_time(
 async def test_a_second_authority_is_tried(bench: Bench, foreign: Sigstore) -> None:
     """A root has those of the past beside those of today."""
     bench.root.document["certificateAuthorities"].insert(0, foreign.trusted_root()["certificateAuthorities"][0])
-    bench.put_simple(_good(bench.sigstore))
+    bench.put_simple(rightly(bench.sigstore))
 
     assert "signed" == (await bench.verdict()).state
 
@@ -568,7 +580,7 @@ def test_no_bytes_make_anything_but_a_verdict(
 
 @pytest.fixture(scope="session")
 def good_layer(sigstore: Sigstore) -> SimpleSigning:
-    return _good(sigstore)
+    return rightly(sigstore)
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=200)
@@ -596,7 +608,7 @@ def _loose(text: str) -> bytes:
 
 async def test_nothing_is_asked_for_but_the_evidence(bench: Bench) -> None:
     """Two requests: what refers to it is gathered to be copied, and the payload is read."""
-    bench.put_simple(_good(bench.sigstore))
+    bench.put_simple(rightly(bench.sigstore))
     bench.registry.requests.clear()
     await bench.verdict()
 
@@ -605,7 +617,7 @@ async def test_nothing_is_asked_for_but_the_evidence(bench: Bench) -> None:
 
 async def test_verified_and_then_copied(bench: Bench) -> None:
     """Through a source that remembers, the copy asks for no payload again."""
-    bench.put_simple(_good(bench.sigstore))
+    bench.put_simple(rightly(bench.sigstore))
     source = Remembering(bench.client.repository(NAME))
     referrers = await gathered(source, IMAGE.digest)
     with fake_registry() as elsewhere:
@@ -631,6 +643,6 @@ async def test_the_root_is_loaded_only_when_an_identity_needs_it(bench: Bench) -
     assert "uncovered" == (await bench.verdict(Reference.parse("ghcr.io/nobody/knows:v1"))).state
     assert "missing" == (await bench.verdict()).state
     assert 0 == bench.root.loads
-    bench.put_simple(_good(bench.sigstore))
+    bench.put_simple(rightly(bench.sigstore))
     assert "signed" == (await bench.verdict()).state
     assert 1 == bench.root.loads
