@@ -63,6 +63,8 @@ class Evidence:
     """Digests of the signatures and other referrers that came with it."""
     upstream_index: str = ""
     """With a platform filter, the bytes of upstream's index, which the mirror does not hold."""
+    statements: tuple[str, ...] = ()
+    """Digests of BuildKit's attestations in its index: what the build says of itself, signed by nobody."""
     untaken: tuple[Untaken, ...] = ()
     """What refers to it and the registry does not take; signatures with their bytes."""
 
@@ -204,20 +206,33 @@ async def write(records: Destination, record: Record, *, verified_at: datetime, 
     await records.put_manifest(manifest, tag=record.release)
 
 
-async def kept_signatures(records: Destination, record: Record) -> Mapping[str, tuple[Untaken, ...]]:
-    """By reference, the signatures that the layer keeps for a registry that does not take them; yet to be verified."""
-    if not any(image.keeps_signature for image in record.images):
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What the layer of a record keeps of an image because the registry has no place for it; yet to be verified."""
+
+    signatures: tuple[Untaken, ...] = ()
+    """Those that the registry does not take."""
+    upstream_index: bytes = b""
+    """Of which a platform filter made what the mirror has."""
+
+
+async def kept(records: Destination, record: Record) -> Mapping[str, Kept]:
+    """By reference, what the layer of *record* keeps of those of its images that need it."""
+    if not any(image.keeps_signature or image.digests.upstream != image.digests.mirrored for image in record.images):
         return {}
     try:
         return {
-            entry["reference"]: tuple(
-                _parsed_untaken(one) for one in entry["evidence"].get("untaken", ()) if one["blobs"]
-            )
+            entry["reference"]: _parsed_kept(entry["evidence"])
             for entry in await _layer(records, record.release)
             if "evidence" in entry
         }
     except (StopIteration, ValueError, KeyError, TypeError, AttributeError, BadReference) as exc:
         raise ManifestError(f"{records.name}:{record.release}: what is kept there cannot be read: {exc!r}") from exc
+
+
+def _parsed_kept(evidence: Mapping[str, Any]) -> Kept:
+    signatures = tuple(_parsed_untaken(one) for one in evidence.get("untaken", ()) if one["blobs"])
+    return Kept(signatures, _text(evidence.get("upstreamIndex", "")).encode())
 
 
 def _parsed_untaken(entry: Mapping[str, Any]) -> Untaken:
@@ -334,6 +349,8 @@ def _evidence(evidence: Evidence) -> dict[str, Any]:
     }
     if evidence.upstream_index:
         document["upstreamIndex"] = evidence.upstream_index
+    if evidence.statements:
+        document["unsignedStatements"] = list(evidence.statements)
     if evidence.untaken:
         document["untaken"] = [
             {

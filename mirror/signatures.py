@@ -8,16 +8,18 @@ What verifies is mirror/trust; here it meets the settings and the record.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from mirror.errors import MirrorError, Refused
 from mirror.oci.content import Digest
+from mirror.oci.manifest import Manifest, is_restriction
 from mirror.oci.reference import Reference, Repository
-from mirror.oci.referrers import Referrers, Untaken, referrers_of
+from mirror.oci.referrers import Referrers, referrers_of
 from mirror.oci.remembering import Remembering
 from mirror.oci.storage import Source
-from mirror.record import RecordedImage
+from mirror.plan import Recorded
+from mirror.record import Kept, RecordedImage
 from mirror.trust.judge import Trust, judge
 from mirror.trust.policy import Expectation, Keyed, Keyless, expectation
 from mirror.trust.verdict import Policy, Verdict
@@ -79,9 +81,7 @@ class Signatures:
             raise Unsigned(_refusal(reference, digest, verdict))
         return verdict
 
-    async def held(
-        self, recorded: RecordedImage, mirrored: Source, kept: Sequence[Untaken]
-    ) -> tuple[Verdict | None, str]:
+    async def held(self, recorded: RecordedImage, mirrored: Source, kept: Kept) -> tuple[Verdict | None, str]:
         """The verdict on what is *mirrored*, by its own evidence and what the record *kept*; and why it may not stay.
 
         No reason where it may, where no signature is asked for, and where an operator has accepted the digest. The
@@ -91,11 +91,13 @@ class Signatures:
             return None, ""
         reference, subject = Reference.parse(recorded.image.reference), recorded.digests.upstream
         verdict = await self.judged(reference, subject, await referrers_of(mirrored, subject), mirrored)
-        if not verdict.satisfies("require") and kept:
-            beside = Remembering(mirrored, {digest: data for one in kept for digest, data in one.blobs.items()})
-            referrers = Referrers(subject, (), tuple(one.manifest for one in kept))
-            verdict = await self.judged(reference, subject, referrers, beside)
-        return verdict, "" if recorded.is_accepted else self._problem(recorded.verdict, verdict)
+        if not verdict.satisfies("require") and kept.signatures:
+            known = {digest: data for one in kept.signatures for digest, data in one.blobs.items()}
+            referrers = Referrers(subject, (), tuple(one.manifest for one in kept.signatures))
+            verdict = await self.judged(reference, subject, referrers, Remembering(mirrored, known))
+        if recorded.is_accepted:
+            return verdict, ""
+        return verdict, self._problem(recorded.verdict, verdict) or await _unbound(recorded.digests, mirrored, kept)
 
     def _problem(self, claimed: Verdict | None, found: Verdict) -> str:
         if not found.satisfies(self.policy):
@@ -105,6 +107,18 @@ class Signatures:
         if claimed.state != found.state:
             return f"its signature is recorded as {claimed.state}, and is {found.state}: {found.words}"
         return ""
+
+
+async def _unbound(digests: Recorded, mirrored: Source, kept: Kept) -> str:
+    """Why what is *mirrored* is not what was signed: with a platform filter, a part of it; empty where it is."""
+    if digests.mirrored == digests.upstream:
+        return ""
+    if Digest.of(kept.upstream_index, digests.upstream.algorithm) != digests.upstream:
+        return f"the record does not keep the index {digests.upstream} that was signed"
+    whole = Manifest.parse(kept.upstream_index, where="a record", algorithm=digests.upstream.algorithm)
+    if not is_restriction(await mirrored.manifest(digests.mirrored), whole):
+        return f"it lists what the index {digests.upstream}, which was signed, does not"
+    return ""
 
 
 def _refusal(reference: Reference, digest: Digest, verdict: Verdict) -> str:

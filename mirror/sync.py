@@ -25,7 +25,7 @@ from mirror.inventory import ImagePlan, ReleasePlan, Surveyor
 from mirror.linkerd.release import Selector
 from mirror.oci.content import Digest
 from mirror.oci.copy import Copier, Graph, read_graph
-from mirror.oci.manifest import Manifest, restricted
+from mirror.oci.manifest import Manifest, attestation_subject, restricted
 from mirror.oci.reference import Reference
 from mirror.oci.referrers import Referrers, Travelled, referrers_of, travel
 from mirror.oci.remembering import Remembering
@@ -332,6 +332,9 @@ class Syncer:
                 platforms=tuple(platforms),
                 referrers=tuple(map(str, travelled.digests)),
                 upstream_index=index.raw.decode() if index.digest != graph.root.digest else "",
+                statements=tuple(
+                    str(child.digest) for child in graph.root.children if attestation_subject(child) is not None
+                ),
                 untaken=travelled.untaken,
             ),
         )

@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from mirror import record as records
 from mirror.destinations.mirror import Mirror
 from mirror.errors import MirrorError, Refused
-from mirror.oci.referrers import Untaken
 from mirror.oci.verify import walk
-from mirror.record import Record, RecordedImage
+from mirror.record import Kept, Record, RecordedImage
 from mirror.report import VerifiedImage, VerifiedRelease, VerifyReport
 from mirror.signatures import Signatures
 from mirror.tasks import gather
@@ -40,10 +39,10 @@ async def _verify_release(mirror: Mirror, release: str, signatures: Signatures, 
         if record is None:
             reason = f"{mirror.place} has no record of {release}: it was never synced there"
             return VerifiedRelease(mirror.name, release, problem=reason)
-        kept = await records.kept_signatures(mirror.records, record)
+        kept = await records.kept(mirror.records, record)
         images = await gather(
             *(
-                _verify_image(mirror, image, signatures, kept.get(image.image.reference, ()), deep=deep)
+                _verify_image(mirror, image, signatures, kept.get(image.image.reference, Kept()), deep=deep)
                 for image in record.images
             )
         )
@@ -53,7 +52,7 @@ async def _verify_release(mirror: Mirror, release: str, signatures: Signatures, 
 
 
 async def _verify_image(
-    mirror: Mirror, recorded: RecordedImage, signatures: Signatures, kept: Sequence[Untaken], *, deep: bool
+    mirror: Mirror, recorded: RecordedImage, signatures: Signatures, kept: Kept, *, deep: bool
 ) -> VerifiedImage:
     destination = mirror.repository(recorded.target.path)
     digest = recorded.digests.mirrored
@@ -69,14 +68,14 @@ async def _verify_image(
 
 async def check(mirror: Mirror, record: Record, signatures: Signatures) -> None:
     """Raises Refused unless the mirror is what *record* says, tags and signatures: a record is a claim, never trust."""
-    kept = await records.kept_signatures(mirror.records, record)
+    kept = await records.kept(mirror.records, record)
 
     async def checked(image: RecordedImage) -> str:
         destination, place = mirror.repository(image.target.path), mirror.target(image.target)
         digest = await destination.head(image.target.tag)
         if digest != image.digests.mirrored:
             return f"{place} names {digest or 'nothing'}, {image.digests.mirrored} was recorded"
-        _, problem = await signatures.held(image, destination, kept.get(image.image.reference, ()))
+        _, problem = await signatures.held(image, destination, kept.get(image.image.reference, Kept()))
         return problem and f"{place}: {problem}"
 
     if problems := [problem for problem in await gather(*map(checked, record.images)) if problem]:

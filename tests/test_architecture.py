@@ -42,7 +42,7 @@ RULES: dict[str, tuple[str, ...]] = {
     "destinations.ecr.host": (),
     "trust": ("errors", "http", "oci", "tasks"),
     "record": ("errors", "oci", "linkerd", "plan", "trust.seal", "trust.verdict"),
-    "signatures": ("errors", "oci", "record", "trust"),
+    "signatures": ("errors", "oci", "plan", "record", "trust"),
     "inventory": (*ENGINE, "signatures"),
     "values": (*ENGINE, "inventory"),
     "verify": (*ENGINE, "inventory", "signatures"),

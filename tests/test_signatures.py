@@ -25,7 +25,7 @@ from tests.runs import NOW, only, outcomes, plan, reasons, sync, verify
 from tests.servers.distribution import Distribution
 from tests.servers.fake import ALWAYS, FakeRegistry, Fault, refusal
 from tests.servers.sigstore import Sigstore, bundle_image, sig_image
-from tests.servers.upstream import NEXT, RELEASE, THIRD_PARTY, Upstream, references, upstream_server
+from tests.servers.upstream import NEXT, RELEASE, THIRD_PARTY, Upstream, references, two_platforms, upstream_server
 
 CONTROLLER, PROXY, WEB, _ = references()
 ISSUER = "https://token.actions.githubusercontent.com"
@@ -338,6 +338,31 @@ class TestWhatIsThere:
         with pytest.raises(Refused):
             await check_overrides(settings)
         assert 3 == (await sync(settings)).exit_code
+
+    @pytest.mark.parametrize("keeps_index", [True, False])
+    async def test_an_index_that_no_platform_filter_made(
+        self, into: Any, upstream: Upstream, fake: FakeRegistry, *, keeps_index: bool
+    ) -> None:
+        """A record says that the signed index became it; the signature is good, and of something else."""
+        settings = into(fake, "filtered", platforms=["linux/amd64"])
+        await sync(settings)
+        evil = two_platforms("evil")
+        fake.add("filtered/web", evil, RELEASE)
+        image = (await recorded(settings)).image(WEB)
+        assert image is not None
+        await forge(
+            settings,
+            digests=records.Recorded(digest_of(upstream, WEB), evil.digest),
+            evidence=None
+            if keeps_index
+            else records.Evidence(evil.manifest.media_type, 1, (), (), upstream_index=evil.manifest.raw.decode()),
+        )
+
+        told = "does not" if keeps_index else "the record does not keep the index"
+        problems = [problem for each in (await verify(settings)).releases[0].images for problem in each.problems]
+        assert [told in problem for problem in problems] == [True]
+        with pytest.raises(Refused, match=told):
+            await check_overrides(settings)
 
     async def test_a_signature_that_the_registry_does_not_take(
         self, settings: Settings, upstream: Upstream, fake: FakeRegistry

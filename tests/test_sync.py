@@ -641,6 +641,7 @@ class TestPlatformFilter:
         entry = recorded(record_of(open_distribution, path), WEB)
         assert (str(what.digest), str(web.digest)) == (entry["upstream"], entry["digest"])
         assert what.manifest.raw.decode() == entry["evidence"]["upstreamIndex"]
+        assert [str(what.children[2].digest)] == entry["evidence"]["unsignedStatements"]
 
     async def test_in_step_costs_what_it_does_without(
         self, filtered: Settings, upstream: Upstream, open_distribution: Distribution, path: str

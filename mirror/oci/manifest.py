@@ -145,6 +145,15 @@ def restricted(index: Manifest, platforms: Sequence[Platform], *, where: str) ->
     return Manifest.parse(raw, index.media_type, where=where, algorithm=index.digest.algorithm)
 
 
+def is_restriction(part: Manifest, index: Manifest) -> bool:
+    """Whether *part* is *index* without some of its children: what `restricted` makes, for whatever platforms."""
+    view, whole = json.loads(part.raw), json.loads(index.raw)
+    if not (part.is_index and index.is_index and isinstance(view, dict) and isinstance(whole, dict)):
+        return False
+    listed, all_of_them = view.pop("manifests", None), whole.pop("manifests", None)
+    return view == whole and bool(listed) and all(entry in all_of_them for entry in listed)
+
+
 def _document(raw: bytes, where: str) -> dict[str, Any]:
     try:
         view = json.loads(raw)

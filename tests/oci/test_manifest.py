@@ -22,6 +22,7 @@ from mirror.oci.manifest import (
     SIZE_MAX,
     Manifest,
     attestation_subject,
+    is_restriction,
     restricted,
 )
 from tests.content import EMPTY, Image, artifact, attestation_of, attested, image, index, multi_platform
@@ -355,3 +356,44 @@ def test_what_is_no_attestation(annotations: dict[str, str]) -> None:
     what = index(image(b"a layer"), annotations=[annotations]).manifest
 
     assert attestation_subject(what.children[0]) is None
+
+
+@pytest.mark.parametrize("wanted", [["linux/amd64"], ["linux/arm64", "linux/amd64"], list(_PLATFORMS)])
+def test_what_a_filter_makes_is_a_restriction(released: Image, wanted: list[str]) -> None:
+    """Of the index that it was made of, and of no other."""
+    kept = restricted(released.manifest, [Platform.parse(each) for each in wanted], where="here")
+
+    assert is_restriction(kept, released.manifest)
+    assert not is_restriction(kept, multi_platform("another").manifest)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"manifests": [_entry()]},
+        {"manifests": []},
+        {"annotations": {"a": "b"}},
+        {"mediaType": DOCKER_LIST},
+        {"more": 1},
+    ],
+    ids=["a child of its own", "no child", "annotations", "another type", "another key"],
+)
+def test_what_changes_anything_else_is_none(released: Image, change: dict[str, Any]) -> None:
+    """An index is signed as it is, not for its children alone."""
+    assert not is_restriction(_parse(json.loads(released.manifest.raw) | change), released.manifest)
+
+
+def test_a_child_that_is_described_otherwise(released: Image) -> None:
+    """Is another child: its platform decides what runs it."""
+    view = json.loads(released.manifest.raw)
+    view["manifests"][0]["platform"] = {"os": "linux", "architecture": "s390x"}
+
+    assert not is_restriction(_parse(view), released.manifest)
+
+
+def test_one_image_is_no_restriction(released: Image) -> None:
+    """Nor is it made of one."""
+    child = released.children[0].manifest
+
+    assert not is_restriction(child, released.manifest)
+    assert not is_restriction(released.manifest, child)
