@@ -22,6 +22,7 @@ sys.exit(code)
 """
 _CHARTS = ("yaml", "tarfile", "mirror.linkerd.chart", "mirror.linkerd.images", "mirror.linkerd.template")
 _AWS = ("boto3", "botocore", "mirror.destinations.ecr.aws")
+_TRUST = ("cryptography", "sigstore", "tuf", "rfc8785")
 _PROOF = ("mirror.linkerd.proof", "mirror.linkerd.versions")
 
 
@@ -49,6 +50,18 @@ def test_a_release_in_step(desk: Desk, command: str) -> None:
 
     assert [] == desk.upstream.charts.requests
     assert set() == modules & {*_CHARTS, *_PROOF, *_AWS, "httpx", "mirror.cli.display"}
+
+
+def test_what_is_in_step_and_verified(desk: Desk) -> None:
+    """What verifies signatures stays on disk: the recorded verdict is the one that is asked for."""
+    desk.upstream.publish("edge-22.4.1")  # before Linkerd signed
+    desk.configure(policy={"signatures": "require"})
+    to = ("--to", "oci:mirror")
+    assert 0 == desk.run("sync", "edge-22.4.1", *to).code
+
+    modules = loaded(desk, "sync", "edge-22.4.1", *to)
+
+    assert set() == modules & {*_CHARTS, *_TRUST, "httpx"}
 
 
 def test_what_needs_only_the_configuration(desk: Desk) -> None:
