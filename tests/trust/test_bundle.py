@@ -645,3 +645,13 @@ async def test_replaced_by_the_registry(bench: Bench) -> None:
 
     assert "not verified" == verdict.state
     assert str(digest) in verdict.words
+
+
+async def test_a_trusted_root_as_cosign_makes_it(bench: Bench) -> None:
+    """It says nowhere where a log is, and knows no authorities for timestamps (cosign 2.5, trusted-root create)."""
+    for log in (*bench.root.document["tlogs"], *bench.root.document["ctlogs"]):
+        log.pop("baseUrl", None)
+    bench.root.document.pop("timestampAuthorities", None)
+    bench.put_bundle(rightly(bench.sigstore))
+
+    assert "signed" == (await bench.verdict()).state
