@@ -19,6 +19,7 @@ from mirror.oci.registry import Registry
 from mirror.trust.judge import Trust, judge
 from mirror.trust.keys import KeyPair, payload
 from mirror.trust.policy import Identity, Keyed, Keyless
+from mirror.trust.root import RootFile, RootOfTrust
 from mirror.trust.verdict import Verdict
 from tests.content import Image, index, push
 from tests.servers.client import open_registry
@@ -93,11 +94,11 @@ class Shelf:
     async def put(self, image: Image, *, tag: str = "") -> None:
         await push(self.client.repository(self.reference.repository.path), image, tag=tag)
 
-    async def verdict(self, signer: Keyless | Keyed | None = None) -> Verdict:
+    async def verdict(self, signer: Keyless | Keyed | None = None, *, root: RootOfTrust | None = None) -> Verdict:
         """What we judge, where *signer*, else who signs in these tests, is to have signed."""
         source = self.client.repository(self.reference.repository.path)
         identity = Identity(str(self.reference.repository), signer or Keyless(GITHUB, IDENTITY))
-        trust = Trust(Given(self.sigstore.trusted_root()), (identity,))
+        trust = Trust(root or Given(self.sigstore.trusted_root()), (identity,))
         return await judge(self.reference, IMAGE.digest, await gathered(source, IMAGE.digest), source, trust)
 
 
@@ -257,3 +258,21 @@ def _fallback(*listed: Image) -> Image:
     for entry in view["manifests"]:
         entry["artifactType"] = "application/vnd.oci.empty.v1+json"
     return Image(Manifest.parse(json.dumps(view).encode(), where="a test"), children=listed)
+
+
+@pytest.mark.parametrize("form", ["tag", "bundle"])
+async def test_we_take_a_trusted_root_that_cosign_makes(
+    cosign: Cosign, shelf: Shelf, sigstore: Sigstore, form: str
+) -> None:
+    """In either form."""
+    keys = ("--certificate-chain", "fulcio.pem", "--ctfe-key", "ct.pub", "--rekor-key", "rekor.pub")
+    cosign.does("trusted-root", "create", *keys, "--out", "made.json")
+    if form == "tag":
+        signature = sig_image(sigstore.simple_signing(IMAGE.digest, IDENTITY))
+        await shelf.put(signature, tag=IMAGE.digest.fallback_tag(".sig"))
+    else:
+        made = bundle_image(sigstore.bundle(IMAGE.digest, IDENTITY), IMAGE.manifest)
+        await shelf.put(made)
+        await shelf.put(_fallback(made), tag=IMAGE.digest.fallback_tag())
+
+    assert "signed" == (await shelf.verdict(root=RootFile(cosign.directory / "made.json"))).state
