@@ -87,9 +87,11 @@ class TrustedRoot:
             ("certificateAuthorities", [authority.window for authority in self.authorities]),
         ):
             view[name] = [entry for entry, window in zip(view[name], windows, strict=True) if window.holds(moment)]
-        # which asks for addresses that `cosign trusted-root create` does not write (cosign 2.5), and never goes there
+        # which asks for what `cosign trusted-root create` leaves out where it is empty (cosign 2.5), and uses none of it
         for log in (*view["tlogs"], *view["ctlogs"]):
             log.setdefault("baseUrl", "https://log.invalid")
+        for authority in view["certificateAuthorities"]:
+            authority["subject"] = {"organization": "", "commonName": ""} | dict(authority.get("subject") or {})
         return json.dumps(view).encode()
 
 

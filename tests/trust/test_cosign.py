@@ -275,4 +275,5 @@ async def test_we_take_a_trusted_root_that_cosign_makes(
         await shelf.put(made)
         await shelf.put(_fallback(made), tag=IMAGE.digest.fallback_tag())
 
-    assert "signed" == (await shelf.verdict(root=RootFile(cosign.directory / "made.json"))).state
+    verdict = await shelf.verdict(root=RootFile(cosign.directory / "made.json"))
+    assert "signed" == verdict.state, verdict.words
