@@ -87,7 +87,7 @@ class TrustedRoot:
             ("certificateAuthorities", [authority.window for authority in self.authorities]),
         ):
             view[name] = [entry for entry, window in zip(view[name], windows, strict=True) if window.holds(moment)]
-        # which asks for what `cosign trusted-root create` leaves out where it is empty (cosign 2.5), and uses none of it
+        # which asks for what `cosign trusted-root create` leaves out (cosign 2.5), and makes no use of it
         for log in (*view["tlogs"], *view["ctlogs"]):
             log.setdefault("baseUrl", "https://log.invalid")
         for authority in view["certificateAuthorities"]:
