@@ -364,7 +364,9 @@ class App:
         policy = self.settings.policy
         root = RootFile(policy.trusted_root) if policy.trusted_root else self._public_root()
         trust = Trust(root, tuple(each.signer() for each in policy.identities), policy.third_party_images)
-        return Signatures(policy.signatures, trust, self.settings.resolve, {**policy.accept, **(accept or {})})
+        accepted = {**policy.accept, **(accept or {})}
+        is_sealed = self.settings.record.verify_key_file is not None
+        return Signatures(policy.signatures, trust, self.settings.resolve, accepted, is_sealed)
 
     def _public_root(self) -> PublicRoot:
         """The public instance's, kept where caches are: XDG Base Directory Specification, $XDG_CACHE_HOME."""

@@ -38,6 +38,8 @@ class Signatures:
     resolve: Callable[[Repository], Repository]
     """Where a repository really is, aliases applied."""
     accept: Mapping[Reference, Digest] = field(default_factory=dict)
+    believes_records: bool = False
+    """Records are signed with a key of the operator's: that a digest was accepted is believed of one."""
 
     def expected(self, reference: Reference) -> Expectation:
         """Who should have signed *reference*."""
@@ -49,7 +51,10 @@ class Signatures:
         )
 
     def is_settled(self, recorded: RecordedImage) -> bool:
-        """Whether the recorded verdict is the one that the policy of today asks for; else it is to be judged anew."""
+        """Whether the recorded verdict is the one that the policy of today asks for; else it is to be judged anew.
+
+        What was accepted is not judged anew: it is what upstream has, and was then.
+        """
         if self.policy == "off" or recorded.is_accepted:
             return True
         verdict = recorded.verdict
@@ -62,10 +67,12 @@ class Signatures:
     async def judged(
         self, reference: Reference, digest: Digest, found: Referrers | MirrorError, place: Source
     ) -> Verdict:
-        """The verdict on *digest*, by what was *found* to refer to it at *place*; raises *found* where it is needed."""
+        """The verdict on *digest*, by what was *found* to refer to it at *place*; *found* is raised if it is needed."""
         if isinstance(found, MirrorError):
             if isinstance(self.expected(reference), Keyless | Keyed):
-                raise found
+                if self.policy == "require":
+                    raise found
+                return Verdict(digest, "missing", f"its signatures could not be read: {found}")
             found = Referrers(digest, (), ())
         real = Reference(self.resolve(reference.repository), reference.tag)
         return await judge(real, digest, found, place, self.trust, names=(reference.repository,))
@@ -84,8 +91,8 @@ class Signatures:
     async def held(self, recorded: RecordedImage, mirrored: Source, kept: Kept) -> tuple[Verdict | None, str]:
         """The verdict on what is *mirrored*, by its own evidence and what the record *kept*; and why it may not stay.
 
-        No reason where it may, where no signature is asked for, and where an operator has accepted the digest. The
-        recorded verdict counts for nothing: whoever can push to the mirror can write it.
+        No reason where it may, where no signature is asked for, and where an operator has accepted the digest. What is
+        recorded of either counts for nothing: whoever can push to the mirror can write it.
         """
         if self.policy == "off":
             return None, ""
@@ -95,13 +102,18 @@ class Signatures:
             known = {digest: data for one in kept.signatures for digest, data in one.blobs.items()}
             referrers = Referrers(subject, (), tuple(one.manifest for one in kept.signatures))
             verdict = await self.judged(reference, subject, referrers, Remembering(mirrored, known))
-        if recorded.is_accepted:
-            return verdict, ""
-        return verdict, self._problem(recorded.verdict, verdict) or await _unbound(recorded.digests, mirrored, kept)
+        return verdict, self._problem(recorded, verdict) or await _unbound(recorded.digests, mirrored, kept)
 
-    def _problem(self, claimed: Verdict | None, found: Verdict) -> str:
+    def _problem(self, recorded: RecordedImage, found: Verdict) -> str:
+        reference, digest, claimed = Reference.parse(recorded.image.reference), found.subject, recorded.verdict
+        if self.accept.get(reference) == digest or (recorded.is_accepted and self.believes_records):
+            return ""
         if not found.satisfies(self.policy):
-            return f"by the mirror's own evidence {found.words}"
+            told = f"by the mirror's own evidence {found.words}"
+            settled = (
+                f'; its record says that it was accepted: if so, put "{reference}" = "{digest}" into [policy.accept]'
+            )
+            return told + settled * recorded.is_accepted
         if claimed is None:
             return "it was recorded while nobody looked at its signature" if self.policy == "require" else ""
         if claimed.state != found.state:

@@ -16,7 +16,7 @@ from mirror.app import App
 from mirror.errors import Refused, SettingsError
 from mirror.http.proxies import Proxies
 from mirror.oci.content import Digest
-from mirror.settings import Settings
+from mirror.settings import Policy, Settings
 from mirror.trust.keys import KeyPair
 from mirror.trust.verdict import Verdict
 from mirror.verify import check
@@ -187,8 +187,11 @@ class TestEntering:
         assert "it is not signed" in reasons(only(report))["web"]
         assert "in_step" == only(await sync(settings)).outcome
 
-    async def test_a_digest_that_is_accepted(self, settings: Settings, upstream: Upstream) -> None:
-        """Enters, and the record says that it was accepted; another run is in step, and `verify` too."""
+    async def test_a_digest_that_is_accepted(self, settings: Settings, into: Any, upstream: Upstream) -> None:
+        """Enters, and the record says that it was accepted: another run is in step.
+
+        `verify` takes the operator's word for it, and not the record's.
+        """
         unsign(upstream, WEB)
         accepted = f"{WEB}@{digest_of(upstream, WEB)}"
         report = await sync(settings, accept=[accepted])
@@ -198,7 +201,14 @@ class TestEntering:
         assert image is not None
         assert image.is_accepted
         assert "in_step" == only(await sync(settings)).outcome
-        assert 0 == (await verify(settings)).exit_code
+        unsettled = await verify(settings)
+        assert 4 == unsettled.exit_code
+        [problem] = [problem for each in unsettled.releases[0].images for problem in each.problems]
+        assert f'put "{WEB}" = "{digest_of(upstream, WEB)}" into [policy.accept]' in problem
+        with pytest.raises(Refused, match=r"\[policy\.accept\]"):
+            await check_overrides(settings)
+        policy = {**settings.policy.model_dump(), "accept": {WEB: str(digest_of(upstream, WEB))}}
+        assert 0 == (await verify(settings.model_copy(update={"policy": Policy.model_validate(policy)}))).exit_code
 
     async def test_what_cannot_be_read_is_not_taken_for_unsigned(self, settings: Settings, upstream: Upstream) -> None:
         """The world failed, and nobody needs to decide."""
@@ -208,6 +218,23 @@ class TestEntering:
 
         assert 1 == report.exit_code
         assert "failed" == outcomes(only(report))["web"]
+
+    async def test_what_cannot_be_read_enters_with_a_word(
+        self, into: Any, upstream: Upstream, fake: FakeRegistry
+    ) -> None:
+        """Where nobody requires it; the next run looks again."""
+        tag = digest_of(upstream, WEB).fallback_tag(".sig")
+        upstream.registry.faults.append(Fault(f"GET .*/manifests/{tag}", refusal(403, "DENIED")))
+        settings = into(fake, "warned", policy={"signatures": "warn"})
+        report = await sync(settings)
+        again = await sync(settings)
+
+        assert 0 == report.exit_code
+        assert "its signatures could not be read" in reasons(only(report))["web"]
+        assert "adopted" == outcomes(only(again))["web"]
+        assert [] == [
+            image.verdict.words for image in only(again).images if image.verdict and image.verdict.state == "missing"
+        ]
 
     async def test_with_some_platforms_only(self, into: Any, upstream: Upstream, fake: FakeRegistry) -> None:
         """The verdict is of upstream's index, and is found again in the mirror."""
@@ -328,6 +355,22 @@ class TestWhatIsThere:
         )
         assert 0 == (await verify(settings)).exit_code
 
+    async def test_an_acceptance_that_was_forged(
+        self, settings: Settings, upstream: Upstream, fake: FakeRegistry, path: str
+    ) -> None:
+        """Whoever can push can write that an operator accepted what they pushed: nobody believes it."""
+        await sync(settings)
+        evil = two_platforms("evil")
+        fake.add(f"{path}/web", evil, RELEASE)
+        await forge(
+            settings, digests=records.Recorded(evil.digest, evil.digest), is_accepted=True, accepted_at="2026-01-01"
+        )
+
+        assert 4 == (await verify(settings)).exit_code
+        with pytest.raises(Refused):
+            await check_overrides(settings)
+        assert 3 == (await sync(settings)).exit_code
+
     async def test_a_digest_that_was_forged(self, settings: Settings, upstream: Upstream) -> None:
         """Somebody pushed their own image and wrote it into the record: it is not what upstream has, nor signed."""
         await sync(settings)
@@ -418,6 +461,16 @@ class TestRecords:
 
         assert 0 == (await sync(settings)).exit_code
         assert "in_step" == only(await sync(settings)).outcome
+        assert 0 == (await verify(settings)).exit_code
+
+    async def test_what_was_accepted_is_believed(
+        self, into: Any, upstream: Upstream, fake: FakeRegistry, keys: dict[str, str]
+    ) -> None:
+        """Of a record that the operator signed."""
+        unsign(upstream, WEB)
+        settings = into(fake, "sealed", record=keys)
+
+        assert 0 == (await sync(settings, accept=[f"{WEB}@{digest_of(upstream, WEB)}"])).exit_code
         assert 0 == (await verify(settings)).exit_code
 
     async def test_what_is_not_is_refused(
