@@ -18,18 +18,7 @@ from urllib.parse import urlsplit
 
 import structlog
 
-from mirror.destinations.ecr.access import Access
-from mirror.destinations.ecr.api import EcrApi
-from mirror.destinations.ecr.credentials import CHALLENGE, EcrCredentials
-from mirror.destinations.ecr.dialect import EcrDialect
 from mirror.destinations.ecr.host import PUT_IMAGE_PER_SECOND, EcrHost, is_ecr
-from mirror.destinations.ecr.provider import EcrProvider
-from mirror.destinations.ecr.registry import EcrRepository
-from mirror.destinations.ecr.repositories import Wanted as WantedRepository
-from mirror.destinations.ecr.repositories import canonical
-from mirror.destinations.harbor.api import HarborApi
-from mirror.destinations.harbor.dialect import HarborDialect
-from mirror.destinations.harbor.provider import HarborProvider, NewProject
 from mirror.destinations.mirror import Mirror
 from mirror.destinations.provider import Plain, Provider
 from mirror.errors import RegistryError, SettingsError, UsageError
@@ -57,6 +46,7 @@ from mirror.trust.root import PUBLIC, PublicRoot, RootFile
 from mirror.trust.seal import Seal
 
 if TYPE_CHECKING:
+    from mirror.destinations.ecr.api import EcrApi
     from mirror.doctor.doctor import Doctor
     from mirror.linkerd.chart import ChartRepository
     from mirror.linkerd.versions import VersionsFile
@@ -138,22 +128,31 @@ class App:
             ca_file = str(configured.ca_file or "")
             connections = Connections(ca_file, self.proxies)
             transport = Transport(connections, Gate(configured.max_connections, configured.requests_per_second))
-            docker = DockerConfiguration.default(self.environ)
-            beside = EcrCredentials(self._ecr_api(host), docker) if is_ecr(host) else docker
-            credentials = ConfiguredCredentials(self.settings, beside)
             self._registries[host] = Registry(
                 host,
                 endpoint,
                 transport,
                 connections,
-                Authenticator(host, transport, credentials, CHALLENGE if is_ecr(host) else None),
+                self._authenticator(host, transport),
                 self._dialect(host),
                 Gate(per_second=PUT_IMAGE_PER_SECOND if is_ecr(host) else 0),
             )
         return self._registries[host]
 
+    def _authenticator(self, host: str, transport: Transport) -> Authenticator:
+        docker = DockerConfiguration.default(self.environ)
+        if not is_ecr(host):
+            return Authenticator(host, transport, ConfiguredCredentials(self.settings, docker))
+        from mirror.destinations.ecr.credentials import CHALLENGE, EcrCredentials  # late, as all that ECR alone needs
+
+        credentials = ConfiguredCredentials(self.settings, EcrCredentials(self._ecr_api(host), docker))
+        return Authenticator(host, transport, credentials, CHALLENGE)
+
     def _ecr_api(self, host: str) -> EcrApi:
         """ECR's API for the registry *host*, one for all that is there."""
+        from mirror.destinations.ecr.access import Access
+        from mirror.destinations.ecr.api import EcrApi
+
         parsed = EcrHost.parse(host)
         assert parsed is not None, host  # noqa: S101 - whoever asks has looked
         if host not in self._ecr:
@@ -287,6 +286,8 @@ class App:
 
         def open_path(path: str) -> Destination:
             if isinstance(destination, EcrDestination):
+                from mirror.destinations.ecr.registry import EcrRepository
+
                 return EcrRepository(self.registry(host), path, self._ecr_api(host))
             return self.registry(host).repository(path)
 
@@ -300,6 +301,9 @@ class App:
             case EcrDestination():
                 return self._ecr_provider(destination, name)
             case HarborDestination(registry=host, prefix=prefix, create_project=is_to_be_made, project=project):
+                from mirror.destinations.harbor.api import HarborApi  # late, as all that Harbor alone needs
+                from mirror.destinations.harbor.provider import HarborProvider, NewProject
+
                 if not prefix:
                     raise UsageError(f"{host} is a Harbor, where a repository is in a project: give {host}/PROJECT")
                 new = NewProject(project.public, project.storage_quota, project.auto_scan) if is_to_be_made else None
@@ -308,6 +312,9 @@ class App:
                 return Plain()
 
     def _ecr_provider(self, destination: EcrDestination, name: str) -> Provider:
+        from mirror.destinations.ecr.provider import EcrProvider
+        from mirror.destinations.ecr.repositories import Wanted as WantedRepository
+
         wanted = destination.repository
         return EcrProvider(
             name,
@@ -329,10 +336,15 @@ class App:
     def _dialect(self, host: str) -> Dialect:
         """How *host* departs from the specification."""
         if is_ecr(host):
+            from mirror.destinations.ecr.dialect import EcrDialect
+
             return EcrDialect()
         destinations = self.settings.destinations.values()
-        is_harbor = any(isinstance(each, HarborDestination) and each.registry == host for each in destinations)
-        return HarborDialect() if is_harbor else Dialect()
+        if any(isinstance(each, HarborDestination) and each.registry == host for each in destinations):
+            from mirror.destinations.harbor.dialect import HarborDialect
+
+            return HarborDialect()
+        return Dialect()
 
     def wanted(self, accept: Mapping[Reference, Digest] | None = None) -> Wanted:
         """What the settings want of every mirror, and what the command line accepts beside."""
@@ -421,6 +433,8 @@ def _policy(path: Path | None, key: str) -> str:
     """The policy in the file *path*, which destinations.*key* names; empty for none."""
     if path is None:
         return ""
+    from mirror.destinations.ecr.repositories import canonical
+
     try:
         text = path.read_text()
         canonical(text)

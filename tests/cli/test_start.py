@@ -22,6 +22,7 @@ sys.exit(code)
 """
 _CHARTS = ("yaml", "tarfile", "mirror.linkerd.chart", "mirror.linkerd.images", "mirror.linkerd.template")
 _AWS = ("boto3", "botocore", "mirror.destinations.ecr.aws")
+_KINDS = ("mirror.destinations.ecr.api", "mirror.destinations.harbor.api")
 _TRUST = ("cryptography", "sigstore", "tuf", "rfc8785")
 _PROOF = ("mirror.linkerd.proof", "mirror.linkerd.versions")
 
@@ -49,7 +50,7 @@ def test_a_release_in_step(desk: Desk, command: str) -> None:
     modules = loaded(desk, command, RELEASE, *to)
 
     assert [] == desk.upstream.charts.requests
-    assert set() == modules & {*_CHARTS, *_PROOF, *_AWS, "httpx", "mirror.cli.display"}
+    assert set() == modules & {*_CHARTS, *_PROOF, *_AWS, *_KINDS, "httpx", "mirror.cli.display"}
 
 
 def test_what_is_in_step_and_verified(desk: Desk) -> None:
