@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 PUBLIC = "https://tuf-repo-cdn.sigstore.dev"
 SIZE_MAX = 1024 * 1024  # bytes: the public instance's has some seven thousand
 _FETCHED_MAX = 5_000_000  # bytes of any one file, as python-tuf's own for the largest (ngclient/config.py)
+_AGAIN_AFTER_S = 30.0
 _REFRESH_S = 24 * 3600.0
 _TARGET = "trusted_root.json"
 _REMEDY = (
@@ -87,17 +88,28 @@ class PublicRoot:
     clock: Callable[[], float] = time.monotonic
     _root: TrustedRoot | None = field(default=None, init=False)
     _loaded_at: float = field(default=0.0, init=False)
+    _failed: tuple[float, TrustRootError] | None = field(default=None, init=False)
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
 
     def __str__(self) -> str:
         return f"Sigstore's root of trust of {urlsplit(self.url).netloc}"
 
     async def load(self) -> TrustedRoot:
-        """See RootOfTrust; old after a day."""
+        """See RootOfTrust; old after a day.
+
+        What failed is told to whoever asks within half a minute, without asking anew: many images wait for one root.
+        """
         async with self._lock:
-            if self._root is None or self.clock() - self._loaded_at > _REFRESH_S:
+            if self._root is not None and self.clock() - self._loaded_at <= _REFRESH_S:
+                return self._root
+            if self._failed and self.clock() - self._failed[0] <= _AGAIN_AFTER_S:
+                raise self._failed[1]
+            try:
                 self._root = await self._refreshed()
-                self._loaded_at = self.clock()
+            except TrustRootError as exc:
+                self._failed = (self.clock(), exc)
+                raise
+            self._loaded_at, self._failed = self.clock(), None
             return self._root
 
     async def _refreshed(self) -> TrustedRoot:

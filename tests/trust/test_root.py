@@ -234,6 +234,22 @@ async def test_nobody_is_there(tuf: TufRepository, transport: Transport, tmp_pat
         await root.load()
 
 
+async def test_a_failure_is_met_once_by_many(tuf: TufRepository, transport: Transport, tmp_path: Path) -> None:
+    """Eleven images do not wait for eleven deadlines; half a minute later it is asked for anew."""
+    now = 0.0
+    root = PublicRoot(transport, tmp_path, "http://127.0.0.1:1", tuf.root, clock=lambda: now)
+    failures = await asyncio.gather(*(root.load() for _ in range(11)), return_exceptions=True)
+    root.url = tuf.url
+
+    assert [TrustRootError] * 11 == [type(each) for each in failures]
+    assert 1 == len({id(each) for each in failures})
+    now = 30.0
+    with pytest.raises(TrustRootError):
+        await root.load()
+    now = 30.1
+    assert await root.load()
+
+
 async def test_one_that_has_expired(sigstore: Sigstore, transport: Transport, tmp_path: Path) -> None:
     """Nobody has vouched for it lately: the clock is a reason as well."""
     with tuf_repository() as tuf:
