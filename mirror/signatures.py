@@ -135,7 +135,7 @@ async def _unbound(digests: Recorded, mirrored: Source, kept: Kept) -> str:
 
 def _refusal(reference: Reference, digest: Digest, verdict: Verdict) -> str:
     """Why *digest* does not enter, and what would let it."""
-    ways = [f"to let this digest in all the same: mirror sync --accept {reference}@{digest}"]
-    if verdict.stanza:
-        ways.insert(0, f"this entry of the configuration would accept it:\n{verdict.stanza}\n")
-    return f"{verdict.words}; {'; '.join(ways)}"
+    told = f"{verdict.words}; to let this digest in all the same: mirror sync --accept {reference}@{digest}"
+    if not verdict.stanza:
+        return told
+    return f"{told}; if that signer is to be trusted, this entry of the configuration says so:\n{verdict.stanza}"
