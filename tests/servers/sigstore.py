@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import struct
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
@@ -588,17 +589,28 @@ def signing_services(sigstore: Sigstore, identity: str) -> Iterator[Services]:
             body = json.loads(self.read_body() or b"null")
             if self.command == "POST" and self.path == "/api/v1/signingCert":
                 self.send(certificate(body))
+            elif self.command == "POST" and self.path == "/api/v2/signingCert":
+                self.send(certificate_v2(body))
             elif self.command == "POST" and self.path == "/api/v1/log/entries":
                 self.send(entry(body))
             else:
                 self.send(Response(404))
 
-    def certificate(asked: Any) -> Response:
-        key = _loaded(base64.b64decode(asked["publicKey"]["content"]))
+    def issued(key: Any) -> str:
         at = datetime.now(UTC).replace(microsecond=0) - timedelta(seconds=5)
-        issued = sigstore.authority.issue(key, identity=services.identity, issuer=services.issuer, at=at)
-        chain = issued.public_bytes(Encoding.PEM).decode() + sigstore.authority.chain_pem
+        made = sigstore.authority.issue(key, identity=services.identity, issuer=services.issuer, at=at)
+        return made.public_bytes(Encoding.PEM).decode()
+
+    def certificate(asked: Any) -> Response:
+        chain = issued(_loaded(base64.b64decode(asked["publicKey"]["content"]))) + sigstore.authority.chain_pem
         return Response(201, {"Content-Type": "application/pem-certificate-chain"}, chain.encode())
+
+    def certificate_v2(asked: Any) -> Response:
+        """As cosign 3 asks (sigstore/fulcio, fulcio.proto)."""
+        key = _loaded(asked["publicKeyRequest"]["publicKey"]["content"].encode())
+        chain = re.findall(r"-----BEGIN.*?-----END CERTIFICATE-----\n", sigstore.authority.chain_pem, re.DOTALL)
+        answer = {"signedCertificateEmbeddedSct": {"chain": {"certificates": [issued(key), *chain]}}}
+        return Response(200, {"Content-Type": "application/json"}, json.dumps(answer).encode())
 
     def entry(proposed: Any) -> Response:
         made = sigstore.log.entry(rfc8785.dumps(_entered(proposed)), at=datetime.now(UTC))
