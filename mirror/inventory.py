@@ -6,7 +6,8 @@
                                        a ReleasePlan for each mirror and release ◄──── plan.decide ◄───────┘
 
 A release in step costs two HEADs an image and one GET of its record (DESIGN.md, promise 8): where every mirror has a
-whole record of it, made for the same wishes, the images come from there and no chart is read.
+whole record of it, made for the same wishes, the images come from there and no chart is read. With a platform filter,
+and signatures that are looked at, the record's layer is read too: it has the indexes that were signed.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ from mirror.plan import (
     decide,
     targets,
 )
-from mirror.record import Record, RecordedImage
+from mirror.record import Kept, Record, RecordedImage
 from mirror.report import PlannedImage, PlanReport
 from mirror.signatures import Signatures
 from mirror.tasks import gather, gather_some
@@ -268,11 +269,13 @@ class Surveyor:
         asked = self.wanted.fingerprint(plan.mirror)
         references = {image.reference: Reference.parse(image.reference) for image in images}
         places = targets(references.values(), paths=plan.mirror.paths)
+        kept = await self._kept(plan)
 
         async def planned(image: Image) -> ImagePlan:
             reference = references[image.reference]
             recorded = plan.before.image(image.reference) if plan.before else None
-            known = recorded if plan.before and plan.before.asked == asked else None
+            is_known = plan.before is not None and plan.before.asked == asked
+            known = recorded if recorded and is_known and self._is_proven(recorded, kept) else None
             async with asyncio.TaskGroup() as group:
                 there = group.create_task(self._seen_upstream(reference, known))
                 here = group.create_task(self._seen_at(plan.mirror, places[reference]))
@@ -289,6 +292,32 @@ class Surveyor:
             return ImagePlan(image, reference.repository, places[reference], action, recorded, lacks)
 
         return replace(plan, asked=asked, images=tuple(await gather(*map(planned, images))))
+
+    async def _kept(self, plan: ReleasePlan) -> Mapping[str, Kept]:
+        """What the record keeps of upstream's indexes; asked for where a filter's yield must be proven by it."""
+        if plan.before is None or not self.wanted.platforms or self.signatures.policy == "off":
+            return {}
+        try:
+            return await records.kept(plan.mirror.records, plan.before)
+        except MirrorError:
+            return {}  # upstream is read instead
+
+    def _is_proven(self, recorded: RecordedImage, kept: Mapping[str, Kept]) -> bool:
+        """Whether the platform filter makes of upstream's index what *recorded* says: a record is taken at no word.
+
+        What is recorded of unsigned images is, as all of their record.
+        """
+        digests, platforms = recorded.digests, self.wanted.platforms
+        if not platforms or self.signatures.policy == "off" or digests.upstream == digests.mirrored:
+            return True
+        raw = kept.get(recorded.image.reference, Kept()).upstream_index
+        if Digest.of(raw, digests.upstream.algorithm) != digests.upstream:
+            return False
+        try:
+            index = Manifest.parse(raw, where="a record", algorithm=digests.upstream.algorithm)
+            return restricted(index, platforms, where="a record").digest == digests.mirrored
+        except ManifestError:
+            return False
 
     async def _seen_upstream(self, reference: Reference, known: RecordedImage | None) -> Upstream:
         key = str(reference)

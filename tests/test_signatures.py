@@ -264,6 +264,20 @@ class TestCost:
 
         assert unchecked == asked()
 
+    async def test_with_a_platform_filter_the_record_is_read_whole(
+        self, into: Any, upstream: Upstream, fake: FakeRegistry
+    ) -> None:
+        """Once a release, its layer beside its manifest: it keeps the indexes that were signed. Upstream is not."""
+        settings = into(fake, "filtered", platforms=["linux/amd64"])
+        await sync(settings)
+        upstream.forget_requests()
+        fake.requests.clear()
+        report = await sync(settings)
+
+        assert "in_step" == only(report).outcome
+        assert ["HEAD"] * 4 == [seen.method for seen in upstream.registry.requests]
+        assert ["GET"] * 3 + ["HEAD"] * 4 == sorted(seen.method for seen in fake.requests)
+
     async def test_none_in_step(self, settings: Settings, upstream: Upstream, fake: FakeRegistry) -> None:
         """A HEAD of each image at both ends and a GET of the record."""
         await sync(settings)
@@ -386,7 +400,10 @@ class TestWhatIsThere:
     async def test_an_index_that_no_platform_filter_made(
         self, into: Any, upstream: Upstream, fake: FakeRegistry, *, keeps_index: bool
     ) -> None:
-        """A record says that the signed index became it; the signature is good, and of something else."""
+        """A record says that the signed index became it; the signature is good, and of something else.
+
+        A sync puts it right.
+        """
         settings = into(fake, "filtered", platforms=["linux/amd64"])
         await sync(settings)
         evil = two_platforms("evil")
@@ -406,6 +423,8 @@ class TestWhatIsThere:
         assert [told in problem for problem in problems] == [True]
         with pytest.raises(Refused, match=told):
             await check_overrides(settings)
+        assert "copied" == outcomes(only(await sync(settings)))["web"]
+        assert 0 == (await verify(settings)).exit_code
 
     async def test_a_signature_that_the_registry_does_not_take(
         self, settings: Settings, upstream: Upstream, fake: FakeRegistry
