@@ -125,9 +125,7 @@ class App:
             endpoint = configured.endpoint
             if is_local(urlsplit(f"//{host}").hostname or "") and host not in self.settings.registries:
                 endpoint = f"http://{host}"
-            ca_file = str(configured.ca_file or "")
-            connections = Connections(ca_file, self.proxies)
-            transport = Transport(connections, Gate(configured.max_connections, configured.requests_per_second))
+            connections, transport = self._connected(host)
             self._registries[host] = Registry(
                 host,
                 endpoint,
@@ -138,6 +136,12 @@ class App:
                 Gate(per_second=PUT_IMAGE_PER_SECOND if is_ecr(host) else 0),
             )
         return self._registries[host]
+
+    def _connected(self, host: str) -> tuple[Connections, Transport]:
+        """A way to *host*, as the settings have it."""
+        configured = self.settings.registry(host)
+        connections = Connections(str(configured.ca_file or ""), self.proxies)
+        return connections, Transport(connections, Gate(configured.max_connections, configured.requests_per_second))
 
     def _authenticator(self, host: str, transport: Transport) -> Authenticator:
         docker = DockerConfiguration.default(self.environ)
@@ -383,9 +387,7 @@ class App:
     def _public_root(self) -> PublicRoot:
         """The public instance's, kept where caches are: XDG Base Directory Specification, $XDG_CACHE_HOME."""
         kept = self.environ.get("XDG_CACHE_HOME") or str(Path("~/.cache").expanduser())
-        configured = self.settings.registry(urlsplit(PUBLIC).netloc)
-        connections = Connections(str(configured.ca_file or ""), self.proxies)
-        transport = Transport(connections, Gate(configured.max_connections, configured.requests_per_second))
+        _, transport = self._connected(urlsplit(PUBLIC).netloc)
         self._transports.append(transport)
         return PublicRoot(transport, Path(kept, "linkerd-mirror", "sigstore"))
 

@@ -138,6 +138,19 @@ class RegistryError(WorldError):
         self.is_temporary = status in TEMPORARY_STATUSES if is_temporary is None else is_temporary
         """Another try could help."""
 
+    def retold(self, message: str, kind: type[RegistryError] | None = None) -> RegistryError:
+        """The same refusal in another *message*, as a *kind* if one is given; whatever else is known of it stays."""
+        return (kind or RegistryError)(
+            message,
+            status=self.status,
+            codes=self.codes,
+            words=self.words,
+            where=self.where,
+            asked=self.asked,
+            wait_s=self.wait_s,
+            is_temporary=self.is_temporary,
+        )
+
 
 class NotFound(RegistryError):
     """The registry does not have it."""

@@ -213,14 +213,9 @@ def _closing(session: str, blob: Descriptor) -> str:
 
 def _too_large(refused: RegistryError, size: int) -> RegistryError:
     """*refused*, a 413 to a request of *size* bytes, not in a registry's form: what to do about what is before it."""
-    return RegistryError(
+    return refused.retold(
         f"{refused}: it takes no request of {size} bytes: have it take larger ones, "
-        'as an nginx ingress does with the annotation nginx.ingress.kubernetes.io/proxy-body-size: "0"',
-        status=refused.status,
-        codes=refused.codes,
-        words=refused.words,
-        where=refused.where,
-        asked=refused.asked,
+        'as an nginx ingress does with the annotation nginx.ingress.kubernetes.io/proxy-body-size: "0"'
     )
 
 
@@ -538,17 +533,24 @@ class RegistryRepository:
                 if answer.status not in (200, 201, 202, 204):
                     raise self.registry.refusal(answer, where=where, asked="PUT", manifest=manifest)
             except ImmutableTag as exc:
-                held = await self.head(version)
-                if held == manifest.digest:  # it was stored, and the answer that said so was lost
-                    return await self._has_linked(manifest)
-                raise TagTaken(
-                    f"{where}: the tag names {held or 'something else'} and may not be changed there, so it was not "
-                    f"brought to {manifest.digest} ({exc})"
-                ) from exc
+                await self._hold_tag(version, manifest, exc)
+                return await self._has_linked(manifest)
         stated = answer.headers.get("docker-content-digest", "")
         if stated and stated != str(manifest.digest) and stated.startswith(manifest.digest.algorithm):
             raise ContentError(f"{where}: the registry stored {manifest.digest} as {stated}: it changed the bytes")
         return "oci-subject" in answer.headers
+
+    async def _hold_tag(self, version: str | Digest, manifest: Manifest, refused: RegistryError) -> None:
+        """Afterwards *version*, which may not be changed, names *manifest*: only the answer to an earlier PUT was lost.
+
+        Raises TagTaken where it names something else.
+        """
+        held = await self.head(version)
+        if held != manifest.digest:
+            raise TagTaken(
+                f"{self._at(version)}: the tag names {held or 'something else'} and may not be changed there, so it "
+                f"was not brought to {manifest.digest} ({refused})"
+            ) from refused
 
     async def _has_linked(self, manifest: Manifest) -> bool:
         """Whether the registry itself lists *manifest*, which it holds, with its subject."""

@@ -117,10 +117,7 @@ _WAYS_TO_A_REPOSITORY = (
     'let mirror make it (repository_creation = "explicit"), or make it yourself; ECR makes one on push only where a '
     "repository creation template for CREATE_ON_PUSH fits its name (aws/containers-roadmap#853)"
 )
-_A_QUOTA = (
-    "that is a quota and not a matter of credentials: delete images, by `mirror prune` or a lifecycle policy, or have "
-    "the quota raised"
-)
+_A_QUOTA = "that is a quota and not a matter of credentials: delete images that nobody needs, or have the quota raised"
 _AN_OLD_LOGIN = (
     "a token lasts twelve hours, and this one is not renewed: leave the registry's password out of the configuration, "
     "so that mirror asks for tokens with AWS credentials, or log in anew"
@@ -147,13 +144,4 @@ def _what_is_wrong(manifest: Manifest) -> str:
 def _told(refused: RegistryError, kind: type[RegistryError], remedy: str) -> RegistryError:
     """*refused* as a *kind*, in ECR's words and with what to do."""
     said = f": {refused.words}" if refused.words else ""
-    return kind(
-        f"{refused.where}: ECR refused {refused.asked} ({refused.status}{said}): {remedy}",
-        status=refused.status,
-        codes=refused.codes,
-        words=refused.words,
-        where=refused.where,
-        asked=refused.asked,
-        wait_s=refused.wait_s,
-        is_temporary=refused.is_temporary,
-    )
+    return refused.retold(f"{refused.where}: ECR refused {refused.asked} ({refused.status}{said}): {remedy}", kind)

@@ -11,7 +11,7 @@ import json
 from dataclasses import dataclass
 
 from mirror.destinations.ecr.api import EcrApi
-from mirror.errors import ContentError, RegistryError, TagTaken
+from mirror.errors import ContentError, RegistryError
 from mirror.oci.manifest import Manifest
 from mirror.oci.registry import RegistryRepository
 
@@ -54,13 +54,7 @@ class EcrRepository(RegistryRepository):
         except RegistryError as exc:
             code = next(iter(exc.codes), "")
             if code in _TAKEN:
-                held = await self.head(tag or manifest.digest)
-                if held == manifest.digest:  # it was stored, and the answer that said so was lost
-                    return
-                raise TagTaken(
-                    f"{where}: the tag names {held or 'something else'} and may not be changed there, so it was not "
-                    f"brought to {manifest.digest} ({exc})"
-                ) from exc
+                return await self._hold_tag(tag or manifest.digest, manifest, exc)
             if code == "ImageDigestDoesNotMatchException":
                 raise ContentError(f"{where}: ECR finds another digest for what was sent: {exc.words}") from exc
             if known := _OVER_HTTP.get(code):

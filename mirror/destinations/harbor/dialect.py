@@ -100,13 +100,4 @@ def _may_not_be_pulled(project: str, said: str) -> str:
 
 def _told(kind: type[RegistryError], refused: RegistryError, sentence: object) -> RegistryError:
     """*refused* as a *kind*, in a *sentence* of what, why, and what to do."""
-    return kind(
-        f"{refused.where}: {sentence}",
-        status=refused.status,
-        codes=refused.codes,
-        words=refused.words,
-        where=refused.where,
-        asked=refused.asked,
-        wait_s=refused.wait_s,
-        is_temporary=refused.is_temporary,
-    )
+    return refused.retold(f"{refused.where}: {sentence}", kind)
