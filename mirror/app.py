@@ -7,7 +7,6 @@ Settings ─► App ─┬─ registries, one a host: transport, streams, authen
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -356,8 +355,6 @@ class App:
         return Wanted(
             charts=settings.charts,
             platforms=() if settings.platforms == "all" else settings.platforms,
-            signatures=settings.policy.signatures,
-            signers=self._signers(),
             moved_tags=settings.policy.moved_tags,
             referrers=settings.policy.referrers,
             accept={**settings.policy.accept, **(accept or {})},
@@ -366,14 +363,6 @@ class App:
             overrides_directory=settings.overrides.directory,
             extra_values=settings.overrides.values,
         )
-
-    def _signers(self) -> str:
-        """Who is asked to have signed, as a text."""
-        policy = self.settings.policy
-        if policy.signatures == "off" or not (policy.identities or policy.third_party_images):
-            return ""
-        signers = [identity.signer() for identity in policy.identities]
-        return hashlib.sha256(repr((signers, policy.third_party_images)).encode()).hexdigest()
 
     def signatures(self, accept: Mapping[Reference, Digest] | None = None) -> Signatures:
         """What is asked of signatures; the root of trust is read only where an identity needs it."""

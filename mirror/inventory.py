@@ -56,7 +56,6 @@ from mirror.record import Kept, Record, RecordedImage
 from mirror.report import PlannedImage, PlanReport
 from mirror.signatures import Signatures
 from mirror.tasks import gather, gather_some
-from mirror.trust.verdict import Policy
 
 if TYPE_CHECKING:
     from mirror.linkerd.chart import ChartIndex
@@ -89,9 +88,6 @@ class Wanted:
     charts: Literal["all"] | tuple[str, ...] = "all"
     platforms: tuple[Platform, ...] = ()
     """Empty: all."""
-    signatures: Policy = "off"
-    signers: str = ""
-    """Who is asked to have signed: a text that differs where they do."""
     moved_tags: Literal["refuse", "follow"] = "refuse"
     referrers: Literal["require", "best-effort", "off"] = "best-effort"
     accept: Mapping[Reference, Digest] = field(default_factory=dict)
@@ -100,12 +96,12 @@ class Wanted:
     overrides_directory: Path = Path("overrides")
     extra_values: Mapping[str, tuple[Path, ...]] = field(default_factory=dict)
 
-    def fingerprint(self, mirror: Mirror) -> str:
+    def fingerprint(self, mirror: Mirror, signatures: str) -> str:
         """A hash of what decides the content of *mirror*'s record: another one means planning anew."""
         asked = [
             self.charts,
             [str(platform) for platform in self.platforms],
-            [self.signatures, self.signers, self.referrers],
+            [signatures, self.referrers],
             [mirror.paths, mirror.pull_registry],
             [self.pin, self.pull_secrets],
             {chart: [_file_hash(path) for path in paths] for chart, paths in sorted(self.extra_values.items())},
@@ -262,11 +258,11 @@ class Surveyor:
         if found is None or isinstance(found, MirrorError):
             return found is not None
         is_whole = not found.missing and found.proof != "failed"
-        return is_whole and found.asked == self.wanted.fingerprint(mirror)
+        return is_whole and found.asked == self.wanted.fingerprint(mirror, self.signatures.asked)
 
     async def _plan_images(self, plan: ReleasePlan, images: Sequence[Image]) -> ReleasePlan:
         """*plan* with an action for each of *images*."""
-        asked = self.wanted.fingerprint(plan.mirror)
+        asked = self.wanted.fingerprint(plan.mirror, self.signatures.asked)
         references = {image.reference: Reference.parse(image.reference) for image in images}
         places = targets(references.values(), paths=plan.mirror.paths)
         kept = await self._kept(plan)

@@ -8,6 +8,7 @@ What verifies is mirror/trust; here it meets the settings and the record.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -40,6 +41,14 @@ class Signatures:
     accept: Mapping[Reference, Digest] = field(default_factory=dict)
     believes_records: bool = False
     """Records are signed with a key of the operator's: that a digest was accepted is believed of one."""
+
+    @property
+    def asked(self) -> str:
+        """What is asked, as a text that differs where it does: a record was made for one such."""
+        if self.policy == "off":
+            return "off"
+        signers = repr((self.trust.identities, self.trust.third_party))
+        return f"{self.policy} {hashlib.sha256(signers.encode()).hexdigest()}"
 
     def expected(self, reference: Reference) -> Expectation:
         """Who should have signed *reference*."""

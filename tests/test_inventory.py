@@ -52,7 +52,7 @@ def mirror(**more: Any) -> Mirror:
 class TestFingerprint:
     def test_the_same_wishes(self) -> None:
         """It is the same in every run."""
-        assert Wanted().fingerprint(mirror()) == Wanted().fingerprint(mirror())
+        assert Wanted().fingerprint(mirror(), "off") == Wanted().fingerprint(mirror(), "off")
 
     @pytest.mark.parametrize(
         "other",
@@ -66,32 +66,36 @@ class TestFingerprint:
     )
     def test_others(self, other: Wanted) -> None:
         """What decides the record's content plans anew."""
-        assert Wanted().fingerprint(mirror()) != other.fingerprint(mirror())
+        assert Wanted().fingerprint(mirror(), "off") != other.fingerprint(mirror(), "off")
 
     @pytest.mark.parametrize("other", [mirror(paths="upstream"), mirror(pull_registry="y.io/l5d")])
     def test_another_place(self, other: Mirror) -> None:
         """So do paths, and the name that clusters pull by."""
-        assert Wanted().fingerprint(mirror()) != Wanted().fingerprint(other)
+        assert Wanted().fingerprint(mirror(), "off") != Wanted().fingerprint(other, "off")
+
+    def test_of_signatures_too(self) -> None:
+        """What is asked of them, and of whom."""
+        assert Wanted().fingerprint(mirror(), "off") != Wanted().fingerprint(mirror(), "require abc")
 
     @pytest.mark.parametrize("other", [Wanted(moved_tags="follow"), Wanted(overrides_directory=Path("elsewhere"))])
     def test_what_does_not_matter(self, other: Wanted) -> None:
         """What a run decides anew each time."""
-        assert Wanted().fingerprint(mirror()) == other.fingerprint(mirror())
+        assert Wanted().fingerprint(mirror(), "off") == other.fingerprint(mirror(), "off")
 
     def test_the_operators_files_count_by_their_content(self, tmp_path: Path) -> None:
         """The proof renders with them."""
         file = tmp_path / "values.yaml"
         wanted = Wanted(extra_values={"linkerd-viz": (file,)})
         file.write_text("a: 1\n")
-        before = wanted.fingerprint(mirror())
+        before = wanted.fingerprint(mirror(), "off")
         file.write_text("a: 2\n")
 
-        assert before != wanted.fingerprint(mirror())
+        assert before != wanted.fingerprint(mirror(), "off")
 
     def test_a_file_that_is_not_there(self, tmp_path: Path) -> None:
         """The operator's input is wrong."""
         with pytest.raises(UsageError, match=r"nowhere\.yaml cannot be read: No such file or directory"):
-            Wanted(extra_values={"linkerd-viz": (tmp_path / "nowhere.yaml",)}).fingerprint(mirror())
+            Wanted(extra_values={"linkerd-viz": (tmp_path / "nowhere.yaml",)}).fingerprint(mirror(), "off")
 
 
 class Telling(Plain):
