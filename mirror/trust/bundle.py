@@ -28,7 +28,7 @@ from mirror.trust.keys import PublicKey
 from mirror.trust.policy import Keyless
 from mirror.trust.reading import at, document, number, unbase64
 from mirror.trust.trusted_root import TrustedRoot
-from mirror.trust.verdict import Verdict, quoted
+from mirror.trust.verdict import Verdict, quoted, signed_by, signed_with
 
 if TYPE_CHECKING:
     from sigstore.models import Bundle
@@ -75,16 +75,11 @@ def keyless(signed: SigstoreBundle, subject: Digest, expected: Keyless, root: Tr
     _hold_size(entry)
     hold_statement(kind, payload, subject)
     signer = hold_signer(certificate, expected)
-    index = entry.get("logIndex", "0")  # protobuf's JSON leaves out what is 0
-    return Verdict(
-        subject=subject,
-        state="signed",
-        words=f"signed by {quoted(signer.identity)}",
-        identity=signer.identity,
-        issuer=signer.issuer,
-        log_index=number(index, what="the log entry's index", bound=_INDEX_MAX),
-        signed_at=moment,
-        evidence=signed.manifest,
+    index = number(  # protobuf's JSON leaves out what is 0
+        entry.get("logIndex", "0"), what="the log entry's index", bound=_INDEX_MAX
+    )
+    return signed_by(
+        subject, signer.identity, signer.issuer, log_index=index, signed_at=moment, evidence=signed.manifest
     )
 
 
@@ -100,11 +95,9 @@ def keyed(signed: SigstoreBundle, subject: Digest, key: PublicKey, root: Trusted
     if entry and root:
         log.hold(entry, root)
         _hold_entry(entry, envelope, key)
-    return Verdict(
-        subject=subject,
-        state="signed",
-        words=f"signed with the key {key.digest}",
-        key=str(key.digest),
+    return signed_with(
+        subject,
+        key.digest,
         log_index=entry.log_index if entry else None,
         signed_at=entry.moment if entry else None,
         evidence=signed.manifest,

@@ -27,7 +27,7 @@ from mirror.trust.keys import PAYLOAD_TYPE, PublicKey
 from mirror.trust.policy import Keyless
 from mirror.trust.reading import at, document, unbase64
 from mirror.trust.trusted_root import TrustedRoot
-from mirror.trust.verdict import Verdict, quoted
+from mirror.trust.verdict import Verdict, quoted, signed_by, signed_with
 
 
 def keyless(signed: SimpleSigning, subject: Digest, expected: Keyless, root: TrustedRoot) -> Verdict:
@@ -44,12 +44,10 @@ def keyless(signed: SimpleSigning, subject: Digest, expected: Keyless, root: Tru
         raise NotVerified("the log entry is of another certificate")
     hold(certificate, entry.moment, root)
     signer = hold_signer(certificate, expected)
-    return Verdict(
-        subject=subject,
-        state="signed",
-        words=f"signed by {quoted(signer.identity)}",
-        identity=signer.identity,
-        issuer=signer.issuer,
+    return signed_by(
+        subject,
+        signer.identity,
+        signer.issuer,
         log_index=entry.log_index,
         signed_at=entry.moment,
         evidence=signed.manifest,
@@ -67,11 +65,9 @@ def keyed(signed: SimpleSigning, subject: Digest, key: PublicKey, root: TrustedR
         log.hold(entry, root)
         if not key.is_same(_hold_entry(entry, signed, signature).encode()):
             raise NotVerified("the log entry is of another key")
-    return Verdict(
-        subject=subject,
-        state="signed",
-        words=f"signed with the key {key.digest}",
-        key=str(key.digest),
+    return signed_with(
+        subject,
+        key.digest,
         log_index=entry.log_index if entry else None,
         signed_at=entry.moment if entry else None,
         evidence=signed.manifest,

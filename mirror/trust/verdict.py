@@ -108,6 +108,24 @@ class Verdict:
         )
 
 
+def signed_by(
+    subject: Digest, identity: str, issuer: str, *, log_index: int, signed_at: datetime, evidence: Digest
+) -> Verdict:
+    """The verdict on what *identity* signed, whom *issuer* vouched for."""
+    words = f"signed by {quoted(identity)}"
+    return Verdict(
+        subject, "signed", words, identity, issuer, log_index=log_index, signed_at=signed_at, evidence=evidence
+    )
+
+
+def signed_with(
+    subject: Digest, key: Digest, *, log_index: int | None, signed_at: datetime | None, evidence: Digest
+) -> Verdict:
+    """The verdict on what was signed with *key*; where no log was asked, its index and time are None."""
+    words = f"signed with the key {key}"
+    return Verdict(subject, "signed", words, key=str(key), log_index=log_index, signed_at=signed_at, evidence=evidence)
+
+
 def quoted(text: str) -> str:
     """*text* of somebody else's, whole, without what a terminal or a reader would be misled by; a TOML 1.0 string."""
     return '"' + "".join(map(_character, text)) + '"'
