@@ -227,7 +227,7 @@ class Copier:
                 await self._ensure(source, destination, blob, on_bytes)
                 if self._mounts is None:
                     again = await destination.start_upload(blob, mount_from=destination.path)
-                    self._mounts = again is None
+                    self._mounts = again is None if self._mounts is None else self._mounts
                     if again is not None:
                         again.abort()
             except MirrorError:
@@ -273,10 +273,11 @@ class Copier:
             return await destination.start_upload(blob, mount_from=holder.path if holder else "")
         if holder is not None and self._mounts_across:
             upload = await destination.start_upload(blob, mount_from=holder.path)
-            self._mounts_across = upload is None
+            self._mounts_across = self._mounts_across and upload is None
         else:
             upload = await destination.start_upload(blob, mount_from=destination.path)
-            self._mounts = True if upload is None else self._mounts
+            if upload is None and self._mounts is None:  # a refused manifest may have shown meanwhile that it lies
+                self._mounts = True
         return upload
 
 

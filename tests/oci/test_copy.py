@@ -162,6 +162,23 @@ async def test_a_mount_that_is_said_and_not_done(
     assert upstream.repositories[NAME].blobs == fake.repositories[NAME].blobs
 
 
+@pytest.mark.parametrize("is_held_elsewhere", [False, True])
+async def test_a_registry_that_lied_is_not_believed_again(
+    fake: FakeRegistry, destination: Registry, copier: Copier, *, is_held_elsewhere: bool
+) -> None:
+    """A manifest was refused while another blob's mount was under way: that this is said to be done proves nothing."""
+    fake.faults.append(Fault("POST .*mount=.*", answer(201), times=ALWAYS))
+    there, what = destination.repository(NAME), image(b"a layer").manifest.blobs[0]
+    if is_held_elsewhere:
+        copier._holders[what.digest] = destination.repository("linkerd/elsewhere")
+    asking = asyncio.create_task(copier._asked(there, what))
+    await asyncio.sleep(0)
+    copier._mounts = copier._mounts_across = False  # as `_put` does
+
+    assert await asking is None
+    assert (False, False) == (copier._mounts, copier._mounts_across)
+
+
 async def test_a_mount_that_is_an_upload(
     upstream: FakeRegistry, fake: FakeRegistry, source: Registry, destination: Registry, copier: Copier
 ) -> None:
