@@ -38,6 +38,7 @@ from mirror.oci.reference import Reference, Repository
 from mirror.oci.registry import Registry, RegistryRepository, refusal
 from mirror.oci.storage import Destination
 from mirror.settings import EcrDestination, HarborDestination, LayoutDestination, RegistryDestination, Settings
+from mirror.shard import Shard
 from mirror.signatures import Signatures
 from mirror.sync import Progress, Syncer
 from mirror.trust.judge import Trust
@@ -380,9 +381,18 @@ class App:
         self._transports.append(transport)
         return PublicRoot(transport, Path(kept, "linkerd-mirror", "sigstore"))
 
-    def surveyor(self, to: str = "", accept: Mapping[Reference, Digest] | None = None) -> Surveyor:
+    def surveyor(
+        self, to: str = "", accept: Mapping[Reference, Digest] | None = None, shard: Shard | None = None
+    ) -> Surveyor:
         """Who sees what is where, for one run."""
-        return Surveyor(self.catalogue(), self.source, self.mirrors(to), self.wanted(accept), self.signatures(accept))
+        return Surveyor(
+            self.catalogue(),
+            self.source,
+            self.mirrors(to),
+            self.wanted(accept),
+            self.signatures(accept),
+            shard or Shard(),
+        )
 
     def doctor(self, configuration: Path | None, warnings: Sequence[str], to: str = "") -> Doctor:
         """Who looks at all of it; *configuration* is the file that was read, *warnings* what was wrong beside it."""
@@ -399,9 +409,15 @@ class App:
             warnings,
         )
 
-    def syncer(self, progress: Progress, to: str = "", accept: Mapping[Reference, Digest] | None = None) -> Syncer:
+    def syncer(
+        self,
+        progress: Progress,
+        to: str = "",
+        accept: Mapping[Reference, Digest] | None = None,
+        shard: Shard | None = None,
+    ) -> Syncer:
         """One run of a sync."""
-        return Syncer(self.surveyor(to, accept), find_helm(), progress)
+        return Syncer(self.surveyor(to, accept, shard), find_helm(), progress)
 
 
 def parse_accepted(texts: Sequence[str]) -> dict[Reference, Digest]:

@@ -54,6 +54,7 @@ from mirror.plan import (
 )
 from mirror.record import Kept, Record, RecordedImage
 from mirror.report import PlannedImage, PlanReport
+from mirror.shard import Shard
 from mirror.signatures import Signatures
 from mirror.tasks import gather, gather_some
 
@@ -93,7 +94,8 @@ class Wanted:
     accept: Mapping[Reference, Digest] = field(default_factory=dict)
     pin: Literal["digest", "tag"] = "digest"
     pull_secrets: tuple[str, ...] = ()
-    overrides_directory: Path = Path("overrides")
+    overrides_directory: Path | None = Path("overrides")
+    """None: no files are written."""
     extra_values: Mapping[str, tuple[Path, ...]] = field(default_factory=dict)
 
     def fingerprint(self, mirror: Mirror, signatures: str) -> str:
@@ -171,20 +173,31 @@ class Surveyor:
     mirrors: Sequence[Mirror]
     wanted: Wanted
     signatures: Signatures
+    shard: Shard = field(default_factory=Shard)
+    newest: dict[str, str] = field(default_factory=dict, init=False)
+    """By channel, the newest release of the last plan's selection, whoever's share it is."""
     _upstream: dict[str, asyncio.Task[Digest | Gone | Unknown]] = field(default_factory=dict, init=False)
 
     async def plan(self, selectors: Sequence[Selector], *, refresh: bool = False) -> tuple[ReleasePlan, ...]:
-        """A plan for every release at every mirror. Writes nothing."""
-        releases = await self.catalogue.select(selectors)
+        """A plan for every release at every mirror, of those in the shard. Writes nothing."""
+        selected = await self.catalogue.select(selectors)
+        self.newest = {release.channel: str(release) for release in sorted(selected)}
+        releases = [release for release in selected if self._share(release)]
         channels = list(dict.fromkeys(each.channel for each in selectors if isinstance(each, Newest)))
-        backs = await gather(*(self._went_back(mirror, channels) for mirror in self.mirrors))
-        plans = await gather_some(
+        told = await gather(*(self._went_back(mirror, channels) for mirror in self.mirrors))
+        backs = {mirror.name: back for mirror, back in zip(self.mirrors, told, strict=True)}
+        several = await gather_some(
             (self._plan_release(release, refresh=refresh) for release in releases), at_once=_RELEASES_AT_ONCE
         )
-        plans = [list(map(_telling, several, backs)) for several in plans]
-        by_mirror = zip(*plans, strict=True)
-        refused = {mirror.name: self._clashes(of) for mirror, of in zip(self.mirrors, by_mirror, strict=False)}
-        return tuple(_refusing(plan, refused[plan.mirror.name]) for several in plans for plan in several)
+        plans = [_telling(plan, backs[plan.mirror.name]) for of_release in several for plan in of_release]
+        refused = {
+            mirror.name: self._clashes([plan for plan in plans if plan.mirror is mirror]) for mirror in self.mirrors
+        }
+        return tuple(_refusing(plan, refused[plan.mirror.name]) for plan in plans)
+
+    def _share(self, release: Release) -> list[Mirror]:
+        """The mirrors where *release* is ours to look after."""
+        return [mirror for mirror in self.mirrors if self.shard.takes(str(release), mirror.name)]
 
     async def _went_back(self, mirror: Mirror, channels: Sequence[str]) -> dict[str, str]:
         """By channel, what is to be said of its chart index, beside what *mirror* has recorded."""
@@ -217,9 +230,10 @@ class Surveyor:
         return {str(reference): why for reference, why in clashes(places, digests).items()}
 
     async def _plan_release(self, release: Release, *, refresh: bool) -> list[ReleasePlan]:
-        before = await gather(*(self._read_record(mirror, release) for mirror in self.mirrors))
+        mirrors = self._share(release)
+        before = await gather(*(self._read_record(mirror, release) for mirror in mirrors))
         archives, images, problem = tuple[Chart, ...](), tuple[Image, ...](), ""
-        if refresh or not all(map(self._is_current, self.mirrors, before)):
+        if refresh or not all(map(self._is_current, mirrors, before)):
             try:
                 read = await self.catalogue.charts(release)
                 archives, images = read, _images_of(read)
@@ -239,7 +253,7 @@ class Surveyor:
                 return await self._plan_images(ReleasePlan(mirror, release, "", found, found.charts), held)
             return ReleasePlan(mirror, release, problem=problem)
 
-        plans = await gather(*map(planned, self.mirrors, before))
+        plans = await gather(*map(planned, mirrors, before))
         return [
             replace(plan, movements=self._moved(plan.mirror, release, found))
             for plan, found in zip(plans, before, strict=True)
@@ -364,7 +378,7 @@ class Surveyor:
             found = await referrers_of(source, upstream)
             await self.signatures.admitted(Reference.parse(image.image.reference), upstream, found, source)
         except Refused as exc:
-            return replace(image, action=Refuse(str(exc)))
+            return replace(image, action=Refuse(str(exc), cause="signature"))
         except MirrorError as exc:
             return replace(image, action=Fail(str(exc)))
         return image
@@ -450,7 +464,7 @@ def _refusing(plan: ReleasePlan, refused: Mapping[str, str]) -> ReleasePlan:
     return replace(
         plan,
         images=tuple(
-            replace(image, action=Refuse(why)) if why else image
+            replace(image, action=Refuse(why, cause="clash")) if why else image
             for image, why in zip(plan.images, reasons, strict=True)
         ),
     )

@@ -110,12 +110,18 @@ class Copy:
     """As for Adopt."""
 
 
+Cause: TypeAlias = Literal["moved", "changed", "taken", "lacking", "clash", "signature"]
+"""Why something is refused: the tag moved upstream; the mirror's tag was changed, or was taken before we came; upstream
+lacks what the release names; two references meet at one target; a signature is missing or wrong."""
+
+
 @dataclass(frozen=True, slots=True)
 class Refuse:
     """A human must decide. *candidates* are the digests that may be accepted."""
 
     reason: str
     candidates: tuple[Digest, ...] = ()
+    cause: Cause = "moved"
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,15 +161,14 @@ def _decide(  # noqa: PLR0912 - the table above, a case a row
         case None, Unknown(reason), _:
             return Fail(f"upstream cannot be asked: {reason}")
         case None, Gone(), _:
-            return Refuse("the release names this image, and the source does not have it")
+            return Refuse("the release names this image, and the source does not have it", cause="lacking")
         case None, Found(digest, yields), Gone():
             return Copy(digest, yields)
         case None, Found(digest, yields), Digest() as present if present == yields:
             return Adopt(digest, yields)
         case None, Found(digest, yields), Digest() as present:
-            return Refuse(
-                f"the tag was taken before we came: it names {present}, upstream has {digest}", (digest, present)
-            )
+            taken = f"the tag was taken before we came: it names {present}, upstream has {digest}"
+            return Refuse(taken, (digest, present), "taken")
         case Recorded(_, ours), Gone(), Digest() as present if present == ours:
             return Keep(ours, warning="upstream no longer has it")
         case Recorded(_, ours), Unknown(reason), Digest() as present if present == ours:
@@ -187,7 +192,7 @@ def _decide(  # noqa: PLR0912 - the table above, a case a row
             moved = f"upstream moved the released tag from {then}"
             return Adopt(now, yields) if mirrored == yields else Copy(now, yields, warning=moved)
         case Recorded(then, ours), Found(now, _), _:
-            return Refuse(f"a released tag moved upstream, from {then} to {now}", (now, then))
+            return Refuse(f"a released tag moved upstream, from {then} to {now}", (now, then), "moved")
     raise AssertionError((recorded, upstream, mirrored))
 
 
@@ -196,7 +201,8 @@ def _unmoved(then: Digest, ours: Digest, mirrored: Mirrored) -> Action:
         return Keep(ours)
     if isinstance(mirrored, Gone):
         return Copy(then, ours)
-    return Refuse(f"the destination changed under us: the tag names {mirrored}, {ours} was recorded", (then,))
+    changed = f"the destination changed under us: the tag names {mirrored}, {ours} was recorded"
+    return Refuse(changed, (then,), "changed")
 
 
 def _refiltered(then: Digest, ours: Digest, yields: Digest, mirrored: Mirrored) -> Action:

@@ -206,6 +206,28 @@ async def write(records: Destination, record: Record, *, verified_at: datetime, 
     await records.put_manifest(manifest, tag=record.release)
 
 
+async def with_evidence(records: Destination, record: Record) -> tuple[RecordedImage, ...]:
+    """The images of *record* with the evidence that its layer has of them, what only `kept` gives left out."""
+    try:
+        entries = {entry["reference"]: entry.get("evidence") for entry in await _layer(records, record.release)}
+        return tuple(
+            replace(image, evidence=_parsed_evidence(found)) if (found := entries.get(image.image.reference)) else image
+            for image in record.images
+        )
+    except (StopIteration, ValueError, KeyError, TypeError, AttributeError) as exc:
+        raise ManifestError(f"{records.name}:{record.release}: its evidence cannot be read: {exc!r}") from exc
+
+
+def _parsed_evidence(evidence: Mapping[str, Any]) -> Evidence:
+    return Evidence(
+        media_type=_text(evidence["mediaType"]),
+        size=int(evidence["size"]),
+        platforms=tuple(map(_text, evidence["platforms"])),
+        referrers=tuple(map(_text, evidence["referrers"])),
+        statements=tuple(map(_text, evidence.get("unsignedStatements", ()))),
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Kept:
     """What the layer of a record keeps of an image because the registry has no place for it; yet to be verified."""

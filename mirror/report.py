@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from mirror.oci.content import Digest
-from mirror.plan import Action, Adopt, Copy, Fail, Keep, Refuse, Target
+from mirror.plan import Action, Adopt, Cause, Copy, Fail, Keep, Refuse, Target
 from mirror.trust.verdict import Verdict
 
 SCHEMA = 1
@@ -127,6 +127,8 @@ class ImageReport:
     """Bytes that were sent."""
     seconds: float = 0.0
     reason: str = ""
+    cause: Cause | None = None
+    """Why it is refused; None where it is not."""
     is_compared: bool = True
     verdict: Verdict | None = None
     """On its signature; None where signatures are off, or it was not looked at."""
@@ -141,6 +143,7 @@ class ImageReport:
             "bytes": self.size,
             "seconds": round(self.seconds, 3),
             "reason": self.reason,
+            "cause": self.cause,
             "signature": self.verdict.document() if self.verdict else None,
         }
 
@@ -157,6 +160,9 @@ class ReleaseReport:
     """The proof is an earlier run's: what is in step is not rendered again."""
     proof_problems: tuple[str, ...] = ()
     overrides: tuple[str, ...] = ()
+    """The files that hold the values."""
+    values: Mapping[str, str] = field(default_factory=dict)
+    """The values themselves, by chart: of those that are whole, and not found wrong by the proof."""
     notes: tuple[str, ...] = ()
     """What an operator should know: charts left without overrides, images that values cannot reach, ..."""
     problem: str = ""
@@ -204,6 +210,13 @@ class SyncReport:
 
     releases: tuple[ReleaseReport, ...]
     seconds: float
+    newest: Mapping[str, str] = field(default_factory=dict)
+    """By channel, the newest release that was asked for, in this shard or in another."""
+
+    @property
+    def outcome(self) -> ReleaseOutcome:
+        """The worst that happened."""
+        return _overall(self.releases)
 
     @property
     def exit_code(self) -> int:
@@ -218,7 +231,7 @@ class SyncReport:
         """The keys of the run's one canonical log line."""
         images = [image for release in self.releases for image in release.images]
         return {
-            "outcome": _overall(self.releases),
+            "outcome": self.outcome,
             "releases": sorted({release.release for release in self.releases}),
             **{kind: sum(image.outcome == kind for image in images) for kind in _OUTCOMES},
             "bytes": sum(image.size for image in images),

@@ -20,7 +20,7 @@ from typing import Protocol
 import structlog
 
 from mirror import record as records
-from mirror.errors import HelmError, MirrorError, Refused, UsageError, WorldError
+from mirror.errors import HelmError, MirrorError, Refused, TagTaken, UsageError, WorldError
 from mirror.inventory import ImagePlan, ReleasePlan, Surveyor
 from mirror.linkerd.release import Selector
 from mirror.oci.content import Digest
@@ -31,7 +31,7 @@ from mirror.oci.referrers import Referrers, Travelled, referrers_of, travel
 from mirror.oci.remembering import Remembering
 from mirror.oci.storage import Destination, Source
 from mirror.oci.verify import walk
-from mirror.plan import RECORD_NAME, Adopt, Copy, Fail, Keep, Recorded, Refuse, Target
+from mirror.plan import RECORD_NAME, Adopt, Cause, Copy, Fail, Keep, Recorded, Refuse, Target
 from mirror.record import Evidence, Missing, Record, RecordedImage
 from mirror.report import ImageOutcome, ImageReport, Proof, ReleaseReport, SyncReport
 from mirror.tasks import gather
@@ -58,6 +58,7 @@ class _Result:
     digest: Digest | None = None
     reason: str = ""
     verdict: Verdict | None = None
+    cause: Cause | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +69,7 @@ class Paper:
     is_recorded: bool = False
     problems: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
+    values: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     failure: str = ""
     """Why values could not be written."""
@@ -90,7 +92,8 @@ class Syncer:
         plans = await self.surveyor.plan(selectors, refresh=refresh)
         by_mirror = [[plan for plan in plans if plan.mirror is mirror] for mirror in self.surveyor.mirrors]
         reports = await gather(*(self._bring_in_step(several) for several in by_mirror if several))
-        report = SyncReport(tuple(one for several in reports for one in several), time.monotonic() - begin)
+        done = tuple(one for several in reports for one in several)
+        report = SyncReport(done, time.monotonic() - begin, self.surveyor.newest)
         log.info("sync.finished", **report.log_line())
         return report
 
@@ -136,6 +139,7 @@ class Syncer:
             is_proof_recorded=paper.is_recorded,
             proof_problems=paper.problems,
             overrides=paper.files,
+            values=paper.values,
             notes=(*plan.notes, *paper.notes),
             problem="; ".join(filter(None, (paper.failure, unkept))),
         )
@@ -155,7 +159,8 @@ class Syncer:
         try:
             result = await self._carry_out(copier, plan, image, count)
         except Refused as exc:
-            result = _Result("refused", image.recorded, reason=str(exc))
+            cause: Cause = "taken" if isinstance(exc, TagTaken) else "signature"
+            result = _Result("refused", image.recorded, reason=str(exc), cause=cause)
         except MirrorError as exc:
             result = _Result("failed", image.recorded, reason=str(exc))
         report = ImageReport(
@@ -167,6 +172,7 @@ class Syncer:
             size=max(sent, 0),
             seconds=time.monotonic() - begin,
             reason=result.reason,
+            cause=result.cause,
             is_compared=not isinstance(image.action, Keep) or image.action.is_compared,
             verdict=result.verdict,
         )
@@ -196,7 +202,8 @@ class Syncer:
                 )
                 return _Result("kept", recorded, digest, warning, recorded.verdict if recorded else None)
             case Refuse():
-                return _Result("refused", image.recorded, reason=_with_remedy(image.image.reference, action))
+                reason = _with_remedy(image.image.reference, action)
+                return _Result("refused", image.recorded, reason=reason, cause=action.cause)
             case Fail(reason):
                 return _Result("failed", image.recorded, reason=reason)
             case Adopt():
@@ -372,11 +379,10 @@ class Syncer:
         proof, problems = await self._prove(plan, clerk, texts)
         broken = {chart for chart, found in problems.items() if found}
         notes += [f"no values were written for {chart}: they could not be proven" for chart in sorted(broken)]
+        sound = {chart: text for chart, text in texts.items() if chart not in broken}
         files = tuple[str, ...]()
         try:
-            files = await asyncio.to_thread(
-                clerk.write, {chart: text for chart, text in texts.items() if chart not in broken}
-            )
+            files = await asyncio.to_thread(clerk.write, sound)
         except MirrorError as exc:
             failures.append(str(exc))
         return Paper(
@@ -384,6 +390,7 @@ class Syncer:
             is_recorded=not plan.archives and proof == "proven",
             problems=tuple(f"{chart}: {problem}" for chart, found in problems.items() for problem in found),
             files=files,
+            values=sound,
             notes=(*notes, *clerk.notes),
             failure="; ".join(failures),
         )

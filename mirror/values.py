@@ -75,9 +75,14 @@ class Clerk:
             heading=Heading(Release.parse(self.record.release), self.mirror.pull_registry, self.record.recorded_at),
         )
 
-    def write(self, texts: Mapping[str, str], directory: Path | None = None) -> tuple[str, ...]:
-        """Writes each text to DIRECTORY/CHART.yaml, by rename, if it differs; the paths, sorted."""
-        folder = directory or self.wanted.overrides_directory / self.mirror.name / self.record.release
+    def write(self, texts: Mapping[str, str]) -> tuple[str, ...]:
+        """Writes each text to DIRECTORY/DESTINATION/RELEASE/CHART.yaml, by rename, if it differs; the paths, sorted.
+
+        Writes none where no directory is configured.
+        """
+        if self.wanted.overrides_directory is None:
+            return ()
+        folder = self.wanted.overrides_directory / self.mirror.name / self.record.release
         return tuple(str(write_file(folder / f"{chart}.yaml", text)) for chart, text in sorted(texts.items()))
 
     async def prove(

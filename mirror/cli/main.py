@@ -51,6 +51,7 @@ COMMANDS = {
     "sync": ("mirror.cli.sync:command", "Verify and copy releases, write their Helm values, prove them."),
     "verify": ("mirror.cli.verify:command", "Is the mirror still what was recorded? Needs no upstream."),
     "overrides": ("mirror.cli.overrides:command", "The Helm values that point a release at the mirror."),
+    "serve": ("mirror.cli.serve:command", "The service: sync on a schedule, and show what came of it."),
     "doctor": ("mirror.cli.doctor:command", "What is wrong, before a sync finds it, and what to do about it."),
     "config": ("mirror.cli.config:command", "Show, check or describe the configuration."),
     "demo": ("mirror.cli.demo:command", "The whole job, offline, with a small release made on the fly."),

@@ -130,8 +130,9 @@ class Doctor:
             for text in self.warnings
         ]
         found += [*await self._trust(), await machine.helm(self.helm)]
-        if any(mirror.pull_registry for mirror in self.mirrors):
-            found.append(await machine.directory("overrides", self.wanted.overrides_directory))
+        directory = self.wanted.overrides_directory
+        if directory is not None and any(mirror.pull_registry for mirror in self.mirrors):
+            found.append(await machine.directory("overrides", directory))
         return found
 
     async def _charts(self, channel: str) -> Finding:

@@ -19,6 +19,7 @@ from __future__ import annotations
 from mirror.settings.loaded import Effective, Loaded, load
 from mirror.settings.models import (
     Channel,
+    ConfigMaps,
     Destination,
     EcrDestination,
     EcrRepository,
@@ -31,12 +32,15 @@ from mirror.settings.models import (
     Record,
     Registry,
     RegistryDestination,
+    Schedule,
+    Server,
     Settings,
     schema,
 )
 
 __all__ = [
     "Channel",
+    "ConfigMaps",
     "Destination",
     "EcrDestination",
     "EcrRepository",
@@ -51,6 +55,8 @@ __all__ = [
     "Record",
     "Registry",
     "RegistryDestination",
+    "Schedule",
+    "Server",
     "Settings",
     "load",
     "schema",

@@ -13,6 +13,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import (
     BaseModel,
@@ -445,14 +446,87 @@ class Record(_Table):
     """Its public half: a record that is not signed with it is refused."""
 
 
+class ConfigMaps(_Table):
+    """The Helm values as ConfigMaps, where Flux and Argo CD read them; kept by `mirror serve` and by `mirror sync`."""
+
+    enabled: bool = False
+    namespace: str = ""
+    """Empty: that of the pod."""
+    prefix: Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", max_length=100)] = "linkerd-mirror"
+    """They are called PREFIX-DESTINATION-RELEASE, and PREFIX-DESTINATION-CHANNEL."""
+
+
 class Overrides(_Table):
     """The Helm values that are written."""
 
-    directory: Path = Path("overrides")
+    directory: OptionalPath = Path("overrides")
+    """Files land at DIRECTORY/DESTINATION/RELEASE/CHART.yaml; empty: nowhere."""
     pin: Literal["digest", "tag"] = "digest"
     image_pull_secrets: tuple[Text, ...] = ()
     values: Mapping[str, tuple[Path, ...]] = Field(default_factory=dict)
     """By chart: the operator's own values files, which the proof renders with."""
+    config_maps: ConfigMaps = ConfigMaps()
+
+
+class Schedule(_Table):
+    """When `mirror serve` works."""
+
+    every: Duration = timedelta(hours=6)
+    cron: str = ""
+    """In its place: the five fields of crontab(5)."""
+    timezone: str = "UTC"
+    """Of cron."""
+    jitter: Duration = timedelta(minutes=5)
+    """A run begins this much later at most."""
+    retry_after_failure: Duration = timedelta(minutes=5)
+    """After a run that failed, not one that was refused; 0s: the next regular one."""
+    deep_verify: Duration = timedelta(hours=168)
+    """How often every byte in the mirrors is read and hashed; 0s: never."""
+    stuck_after: Duration = timedelta(minutes=30)
+    """A run in which nothing moved for so long is stuck: /livez says so."""
+
+    @model_validator(mode="after")
+    def _check_together(self) -> Self:
+        if self.cron and "every" in self.model_fields_set:
+            raise PydanticCustomError("entry", "every and cron are both set: give one of them")
+        if not self.cron and self.every < timedelta(seconds=1):
+            raise PydanticCustomError("entry", "every must be a second or more")
+        if not self.stuck_after:
+            raise PydanticCustomError("entry", "stuck_after must be longer than nothing")
+        try:
+            ZoneInfo(self.timezone)
+        except (ZoneInfoNotFoundError, ValueError, OSError) as exc:
+            reason = f"timezone: there is no {json.dumps(self.timezone)}; expected a name such as Europe/Berlin"
+            raise PydanticCustomError("entry", "{reason}", {"reason": reason}) from exc
+        if self.cron:
+            from mirror.schedule import cron  # late: only a service has a scheduler
+
+            try:
+                cron(self.cron, self.timezone)
+            except ValueError as exc:
+                raise PydanticCustomError("entry", "{reason}", {"reason": f"cron: {exc}"}) from exc
+        return self
+
+
+class Server(_Table):
+    """Where `mirror serve` answers."""
+
+    listen: str = "127.0.0.1:8080"
+    """HOST:PORT; 0.0.0.0 or [::] for every address of the machine."""
+
+    @field_validator("listen")
+    @classmethod
+    def _check_listen(cls, listen: str) -> str:
+        host, colon, port = listen.rpartition(":")
+        if not colon or not host or not port.isdecimal() or int(port) > 65535 or (":" in host and host[0] != "["):
+            raise ValueError("expected HOST:PORT, as 127.0.0.1:8080 or [::]:8080")
+        return listen
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host, without brackets, and port."""
+        host, _, port = self.listen.rpartition(":")
+        return host.strip("[]"), int(port)
 
 
 class Settings(BaseSettings):
@@ -478,6 +552,8 @@ class Settings(BaseSettings):
     policy: Policy = Policy()
     record: Record = Record()
     overrides: Overrides = Overrides()
+    schedule: Schedule = Schedule()
+    server: Server = Server()
 
     @classmethod
     def settings_customise_sources(

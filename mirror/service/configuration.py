@@ -1,0 +1,60 @@
+"""The configuration that holds, and its replacement: an invalid one is refused, and the old one stays."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+import structlog
+
+from mirror.errors import SettingsError
+from mirror.service.ledger import ConfigurationState, Ledger
+from mirror.settings import Loaded, Settings
+
+log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class Configuration:
+    """What *load* gave when it last gave something valid."""
+
+    load: Callable[[], Loaded]
+    loaded: Loaded
+    ledger: Ledger
+
+    def __post_init__(self) -> None:
+        self._tell()
+
+    @property
+    def settings(self) -> Settings:
+        """Those that hold."""
+        return self.loaded.settings
+
+    def reload(self) -> bool:
+        """Whether what is on disk and in the environment now is valid; then it holds, else what held goes on to."""
+        try:
+            loaded = self.load()
+        except SettingsError as exc:
+            log.error("service.configuration_refused", reason=str(exc))  # noqa: TRY400 - the reason is all of it
+            self.ledger.configuration = replace(self.ledger.configuration, problem=str(exc))
+            return False
+        for warning in loaded.warnings:
+            log.warning("settings.variable_ignored", reason=warning)
+        if loaded.settings.server != self.settings.server:
+            log.warning("service.restart_needed", reason="server.listen has changed, which needs a restart")
+        self.loaded = loaded
+        self._tell()
+        log.info("service.configuration_loaded", path=str(loaded.path or ""), digest=self.ledger.configuration.digest)
+        return True
+
+    def _tell(self) -> None:
+        held = [[each.key, each.value] for each in self.loaded.describe()]
+        self.ledger.configuration = ConfigurationState(
+            path=str(self.loaded.path or ""),
+            digest=hashlib.sha256(json.dumps(held, sort_keys=True).encode()).hexdigest()[:12],
+            loaded_at=datetime.now(UTC),
+            warnings=self.loaded.warnings,
+        )

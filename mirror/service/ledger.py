@@ -1,0 +1,161 @@
+"""The ledger: what the service knows. The loop writes it, in the event loop; page, API and metrics read it.
+
+    runs        the last of them, newest first, the one under way apart
+    entries     each release at each destination that is asked for now, with the report of its last run
+    verified    what the last deep verification found, of every release that is recorded
+    configuration, next_sync, next_deep_verify
+
+It is as large as what is asked for: of what is asked for no longer, the next run leaves nothing.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Literal, TypeAlias
+
+from mirror.record import RecordedImage
+from mirror.report import ReleaseReport, SyncReport, VerifiedRelease, VerifyReport
+from mirror.service.bell import Why, Work
+from mirror.service.progress import RunProgress
+
+RUNS_KEPT = 20
+
+RunOutcome: TypeAlias = Literal["in_step", "synced", "not_in_step", "refused", "failed", "interrupted"]
+Key: TypeAlias = tuple[str, str]
+"""Destination and release."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run, or, without *ended_at*, the one under way."""
+
+    number: int
+    work: Work
+    why: Why
+    began_at: datetime
+    ended_at: datetime | None = None
+    outcome: RunOutcome | None = None
+    images: Mapping[str, int] = field(default_factory=dict)
+    """How many there were of each outcome; of a verification, `in_step` and `not_in_step`."""
+    size: int = 0
+    """Bytes that were sent."""
+    problem: str = ""
+    """Why nothing could be done at all, or what could not be done after all else was."""
+
+    @property
+    def seconds(self) -> float:
+        """How long it took; 0 of one under way."""
+        return (self.ended_at - self.began_at).total_seconds() if self.ended_at else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One release at one destination."""
+
+    report: ReleaseReport
+    """Of the last run that tried."""
+    tried_at: datetime
+    in_step_at: datetime | None = None
+    """When it was last proven to be in step."""
+    in_step_since: datetime | None = None
+    """Since when every run has proven it so; None if the last one did not."""
+    wrong_since: datetime | None = None
+    """Since when no run has; None if the last one did."""
+    held: Mapping[str, RecordedImage] = field(default_factory=dict)
+    """By reference, what the record says with its evidence: platforms, sizes."""
+    recorded_at: datetime | None = None
+    """When the mirror first held just these images."""
+
+    @property
+    def is_in_step(self) -> bool:
+        """What the last run said."""
+        return self.report.exit_code == 0
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """What a deep verification found of one release at one destination, and when."""
+
+    report: VerifiedRelease
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigurationState:
+    """The configuration that holds, and why the one that was to replace it does not."""
+
+    path: str = ""
+    """The file; empty for none."""
+    digest: str = ""
+    """Of what holds, sources aside; 12 hexadecimal digits."""
+    loaded_at: datetime | None = None
+    problem: str = ""
+    """Why the last reload was refused; empty if it was not."""
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class Ledger:
+    """All that is known, from the start of the process on."""
+
+    started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    configuration: ConfigurationState = ConfigurationState()
+    current: Run | None = None
+    progress: RunProgress = field(default_factory=RunProgress)
+    """Of the run under way."""
+    runs: deque[Run] = field(default_factory=lambda: deque(maxlen=RUNS_KEPT))
+    """Those that ended, newest first."""
+    entries: dict[Key, Entry] = field(default_factory=dict)
+    verified: dict[Key, Verified] = field(default_factory=dict)
+    next_sync: datetime | None = None
+    next_deep_verify: datetime | None = None
+    newest: Mapping[str, str] = field(default_factory=dict)
+    """By channel, the newest release that is asked for."""
+    _count: int = 0
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether a sync has ended, whatever its outcome: what is told is known, and not only not yet looked at."""
+        return any(run.work == "sync" and run.outcome != "interrupted" for run in self.runs)
+
+    def begin(self, work: Work, why: Why, at: datetime) -> Run:
+        """A run is under way."""
+        self._count += 1
+        self.progress = RunProgress()
+        self.current = Run(self._count, work, why, at)
+        return self.current
+
+    def end(self, run: Run) -> None:
+        """*run*, which has ended, is the newest of those that have."""
+        assert run.ended_at is not None, run  # noqa: S101 - whoever calls has set it
+        self.current = None
+        self.runs.appendleft(run)
+
+    def synced(self, report: SyncReport, held: Mapping[Key, tuple[datetime, Sequence[RecordedImage]]]) -> None:
+        """The releases are those of *report*; *held* is what was read of records that are new to us."""
+        now = datetime.now(UTC)
+        self.entries = {(each.destination, each.release): self._entry(each, now, held) for each in report.releases}
+        self.newest = report.newest
+
+    def _entry(
+        self, report: ReleaseReport, now: datetime, held: Mapping[Key, tuple[datetime, Sequence[RecordedImage]]]
+    ) -> Entry:
+        key = (report.destination, report.release)
+        before = self.entries.get(key)
+        entry = replace(before, report=report, tried_at=now) if before else Entry(report, now)
+        if entry.is_in_step:
+            entry = replace(entry, in_step_at=now, in_step_since=entry.in_step_since or now, wrong_since=None)
+        else:
+            entry = replace(entry, in_step_since=None, wrong_since=entry.wrong_since or now)
+        if key in held:
+            recorded_at, images = held[key]
+            entry = replace(entry, recorded_at=recorded_at, held={image.image.reference: image for image in images})
+        return entry
+
+    def deeply_verified(self, report: VerifyReport) -> None:
+        """What every byte says is what *report* says."""
+        now = datetime.now(UTC)
+        self.verified = {(each.destination, each.release): Verified(each, now) for each in report.releases}

@@ -1,0 +1,29 @@
+"""What answers HTTP: probes, metrics, status, values, the page. Reads the ledger, changes nothing, asks nobody."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+from mirror.service.ledger import Ledger
+
+
+def application(ledger: Ledger, stuck_after: timedelta) -> Starlette:
+    """The application that shows *ledger*."""
+
+    async def livez(_: Request) -> Response:
+        idle_s = ledger.progress.idle_s if ledger.current else 0.0
+        if idle_s > stuck_after.total_seconds():
+            return PlainTextResponse(f"stuck: nothing moved in this run for {idle_s:.0f} s\n", 503)
+        return PlainTextResponse("ok\n")
+
+    async def readyz(_: Request) -> Response:
+        if not ledger.is_ready:
+            return PlainTextResponse("the first run has not ended\n", 503)
+        return PlainTextResponse("ok\n")
+
+    return Starlette(routes=[Route("/livez", livez), Route("/readyz", readyz)])
