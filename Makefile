@@ -9,7 +9,7 @@ COMPILE := .cache/uv/bin/uv pip compile --quiet --universal --python-version 3.1
 # In CI a test that is skipped is a test that fails.
 PYTEST := $(BIN)/python -m pytest $(if $(CI),-p tests.no_skips)
 
-.PHONY: demo test check faults kills real-charts bench bench-tools scale lock clean
+.PHONY: demo test check faults kills real-charts bench bench-tools scale shards lock clean
 
 demo: .venv/runtime.stamp  ## the whole job, offline
 	$(BIN)/mirror demo
@@ -54,6 +54,10 @@ bench-tools:  ## what `make bench` needs: Debian's packages, as root, and the ot
 scale: COUNT = 1000
 scale: .venv/dev.stamp  ## planning and a sync in step over COUNT small releases, to docs/performance.md
 	$(BIN)/python -m tests.bench.scale --write --count $(COUNT)
+
+shards: RUNS = 2
+shards: .venv/dev.stamp  ## one process and eight that share the work, to docs/performance.md; as root
+	$(BIN)/python -m tests.bench.shards --write --runs $(RUNS)
 
 lock: .cache/uv/bin/uv  ## after a change of dependencies; LOCK_FLAGS=--upgrade for what is newest
 	$(COMPILE) pyproject.toml --output-file requirements.lock
