@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -42,10 +43,18 @@ class ConfigMap:
             )
 
     def manifest(self) -> bytes:
-        """What is applied: JSON, which is YAML too."""
+        """What is applied: YAML in the form of JSON, and in ASCII.
+
+        YAML 1.1 knows no escaped surrogates, and folds what it takes for the end of a line: U+0085, U+2028, U+2029.
+        """
         metadata = {"name": self.name, "labels": dict(self.labels), "annotations": dict(self.annotations)}
         whole = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": dict(self.data)}
-        return json.dumps(whole, ensure_ascii=False).encode()  # YAML knows no escaped surrogates
+        return re.sub(r"[^ -~]", _escaped, json.dumps(whole, ensure_ascii=False)).encode()
+
+
+def _escaped(mark: re.Match[str]) -> str:
+    number = ord(mark[0])
+    return f"\\u{number:04x}" if number < 0x10000 else f"\\U{number:08x}"
 
 
 def is_proven(report: ReleaseReport) -> bool:

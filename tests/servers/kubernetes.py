@@ -24,6 +24,8 @@ from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import parse_qs, urlsplit
 
+import yaml
+
 from tests.servers.certificates import Certificates
 from tests.servers.loopback import Handler, Response, Seen, serving
 from tests.servers.process import running
@@ -183,7 +185,7 @@ class FakeCluster(Cluster):
         self, namespace: str, name: str, kind: str, query: str, body: bytes, denied: Callable[[str], Response | None]
     ) -> Response:
         asked = {key: values[0] for key, values in parse_qs(query).items()}
-        fields, manager = _fields(json.loads(body)), asked.get("fieldManager", "")
+        fields, manager = _fields(_parsed(kind, body)), asked.get("fieldManager", "")
         with self._lock:
             before = self.kept.get((namespace, name))
             if no := denied("patch") or (denied("create") if before is None else None):
@@ -222,6 +224,12 @@ def fake_cluster(certificates: Certificates) -> Iterator[FakeCluster]:
     with serving(_Api, context=context) as host:
         cluster.host = host
         yield cluster
+
+
+def _parsed(kind: str, body: bytes) -> Mapping[str, Any]:
+    """What is applied is YAML, whatever it looks like."""
+    parsed: Mapping[str, Any] = yaml.load(body, yaml.CSafeLoader) if kind == APPLY else json.loads(body)
+    return parsed
 
 
 def _fields(body: Mapping[str, Any]) -> dict[Field, str]:
@@ -388,7 +396,7 @@ def real_cluster(directory: Path, certificates: Certificates, kube_apiserver: st
                     f"--tls-private-key-file={certificates.key}",
                     *("--authorization-mode=RBAC", f"--token-auth-file={directory / 'tokens.csv'}"),
                     "--service-account-issuer=https://kubernetes.default.svc",
-                    f"--service-account-key-file={certificates.key}",
+                    f"--service-account-key-file={certificates.certificate}",
                     f"--service-account-signing-key-file={certificates.key}",
                     "--service-cluster-ip-range=10.0.0.0/24",
                 ],
