@@ -6,13 +6,14 @@ which needs the verbs `create` and `patch`. It is asked by the address that ever
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mirror.errors import KubernetesError, Untrusted, UsageError
+from mirror.errors import KubernetesError, Unreachable, Untrusted, UsageError
 from mirror.http.answer import Answer
 from mirror.http.transport import Transport
 from mirror.kubernetes.config_maps import MANAGER, ConfigMap
@@ -20,6 +21,8 @@ from mirror.kubernetes.config_maps import MANAGER, ConfigMap
 _NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")  # a DNS-1123 label
 _TOKEN = re.compile(r"[!-~]+")
 _WORDS_MAX = 500
+DEADLINE_S = 120.0
+"""For one request, however often it is tried again."""
 # rbac's refusal: plugin/pkg/auth and k8s.io/apiserver/pkg/endpoints/handlers/responsewriters/errors.go
 _MAY_NOT = re.compile(r'User "([^"]*)" cannot (\w+) resource "configmaps"')
 
@@ -76,6 +79,7 @@ class Api:
 
     access: Access
     transport: Transport
+    deadline_s: float = DEADLINE_S
 
     async def apply(self, config_map: ConfigMap) -> bool:
         """The cluster has *config_map* as it is to be; whether it had none of that name.
@@ -94,16 +98,19 @@ class Api:
     async def _patch(self, config_map: ConfigMap, query: str) -> bool:
         access = self.access
         try:
-            answer = await self.transport.send(
-                "PATCH",
-                f"{access.url}/api/v1/namespaces/{access.namespace}/configmaps/{config_map.name}?{query}",
-                headers={
-                    "Authorization": f"Bearer {access.token}",
-                    "Content-Type": "application/apply-patch+yaml",
-                    "Accept": "application/json",
-                },
-                body=config_map.manifest(),
-            )
+            async with asyncio.timeout(self.deadline_s):
+                answer = await self.transport.send(
+                    "PATCH",
+                    f"{access.url}/api/v1/namespaces/{access.namespace}/configmaps/{config_map.name}?{query}",
+                    headers={
+                        "Authorization": f"Bearer {access.token}",
+                        "Content-Type": "application/apply-patch+yaml",
+                        "Accept": "application/json",
+                    },
+                    body=config_map.manifest(),
+                )
+        except TimeoutError as exc:
+            raise Unreachable(f"the API server at {access.url} has not answered in {self.deadline_s:.0f} s") from exc
         except Untrusted as exc:
             raise KubernetesError(
                 f"the certificate of the API server at {access.url} is not trusted: {exc.reason}",

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import structlog
 
-from mirror.errors import KubernetesError, MirrorError, Unreachable
+from mirror.errors import TEMPORARY_STATUSES, KubernetesError, MirrorError, Unreachable
 from mirror.findings import Finding
 from mirror.http.gate import Gate
 from mirror.http.general import GeneralClient
@@ -72,7 +72,7 @@ class Publisher:
             yield Api(access, transport)
 
     async def _all(self, api: Api, report: SyncReport, newest: Mapping[str, str]) -> tuple[ReleaseReport, ...]:
-        """Each release's report; a server that is not reached is not asked for the rest."""
+        """Each release's report; a server that is not reached, or has too much to do, is not asked for the rest."""
         done, gone = list[ReleaseReport](), None
         for each in report.releases:
             if gone is not None or not is_proven(each):
@@ -83,7 +83,7 @@ class Publisher:
                     await _applied(api, config_map, each)
                 done.append(each)
             except MirrorError as exc:
-                gone = exc if isinstance(exc, Unreachable) else None
+                gone = exc if _is_of_all(exc) else None
                 done.append(_failed(each, exc))
         return tuple(done)
 
@@ -94,6 +94,13 @@ def _left(report: ReleaseReport) -> ReleaseReport:
         return report  # there are none to be written: a layout that nobody pulls from
     why = "the release is not in step" if report.exit_code else "its values are not proven"
     return replace(report, notes=(*report.notes, f"its ConfigMap is left as it was: {why}"))
+
+
+def _is_of_all(exc: MirrorError) -> bool:
+    """Whether the next request would meet *exc* too, maybe after as long a wait."""
+    if isinstance(exc, KubernetesError):
+        return exc.status == 401 or exc.status in TEMPORARY_STATUSES
+    return isinstance(exc, Unreachable)
 
 
 async def _applied(api: Api, config_map: ConfigMap, report: ReleaseReport) -> None:

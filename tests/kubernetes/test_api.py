@@ -19,6 +19,7 @@ from mirror.kubernetes.names import config_map_name
 from tests.http.naps import Naps
 from tests.servers.certificates import Certificates, make_certificates
 from tests.servers.kubernetes import APPLY, MERGE, Cluster, Pod, mounted, refusal
+from tests.servers.loopback import Response
 
 VALUES = ConfigMap("values", {"l/one": "1"}, {"a/one": "1"}, {"a.yaml": "a: 1\n", "b.yaml": "b: 2\n"})
 AWKWARD = "a: \"x\\ty\"\n# é 😀 \u2028 'q' {{ }} %\n\ttab\n\n  \r\nend"
@@ -219,6 +220,14 @@ class TestRefused:
             naps.instead(transport)
             with pytest.raises(Unreachable, match=r"127\.0\.0\.1:1 cannot be reached"):
                 await Api(access, transport).apply(VALUES)
+
+    async def test_not_answered(self, pod: Pod) -> None:
+        """A request has a deadline of its own."""
+        pod.cluster.answers = lambda _: Response(200, body=b"never sent", stall_after=0)
+        access = Access.in_cluster(pod.cluster.environ, pod.directory)
+        async with Transport(GeneralClient(str(access.ca_file), proxies=Proxies())) as transport:
+            with pytest.raises(Unreachable, match="has not answered in 0 s"):
+                await Api(access, transport, deadline_s=0.2).apply(VALUES)
 
 
 class TestAccess:

@@ -116,6 +116,15 @@ class TestNotPublished:
         assert broken == other
         assert ATTEMPTS - 1 == len(naps.taken)
 
+    @pytest.mark.parametrize(("status", "tries"), [(503, ATTEMPTS), (429, ATTEMPTS), (401, 1)])
+    async def test_a_server_that_lets_nobody_in(self, publisher: Publisher, pod: Pod, status: int, tries: int) -> None:
+        """It is not asked for the next release, by whom it would be kept waiting again."""
+        pod.cluster.answers = lambda _: refusal(status, "not now")
+        failed = await publish(replace(publisher, sleep=Naps()), PROVEN, OLDER)
+
+        assert all("not now" in each.problem for each in failed)
+        assert tries == len(pod.cluster.requests)
+
     async def test_no_cluster(self, publisher: Publisher) -> None:
         """A pod that lost what it needs tells so for what was to be written, and raises nothing."""
         broken = replace(PROVEN, problem="the disk is full")

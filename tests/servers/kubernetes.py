@@ -126,6 +126,7 @@ class FakeCluster(Cluster):
     requests: list[Seen] = field(default_factory=list)
     answers: Callable[[Seen], Response | None] = lambda _: None
     """What it answers instead, where that is not None."""
+    ending: threading.Event = field(default_factory=threading.Event)
     _namespaces: set[str] = field(default_factory=set)
     _tokens: dict[str, str] = field(default_factory=dict)
     grants: set[tuple[str, str, str]] = field(default_factory=set)
@@ -219,11 +220,17 @@ def fake_cluster(certificates: Certificates) -> Iterator[FakeCluster]:
             if body is not None:
                 self.send(cluster.answer(self.seen(), body))
 
+        def wait(self) -> None:
+            cluster.ending.wait()
+
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificates.certificate, certificates.key)
     with serving(_Api, context=context) as host:
         cluster.host = host
-        yield cluster
+        try:
+            yield cluster
+        finally:
+            cluster.ending.set()
 
 
 def _parsed(kind: str, body: bytes) -> Mapping[str, Any]:
