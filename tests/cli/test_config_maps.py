@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,8 @@ class TestCommand:
         channel = pod.cluster.get(pod.namespace, "linkerd-mirror-production-edge")
         assert channel
         assert own["data"] == channel["data"]
+        recorded_at = datetime.fromisoformat(own["metadata"]["annotations"]["linkerd-mirror.dev/recorded-at"])
+        assert f"# recorded:  {recorded_at:%Y-%m-%dT%H:%M:%SZ}\n" in own["data"]["linkerd-viz.yaml"]
         assert 0 == desk.run("sync").code
         assert own == pod.cluster.get(pod.namespace, f"linkerd-mirror-production-{RELEASE}")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -226,8 +227,9 @@ class TestRefused:
         pod.cluster.answers = lambda _: Response(200, body=b"never sent", stall_after=0)
         access = Access.in_cluster(pod.cluster.environ, pod.directory)
         async with Transport(GeneralClient(str(access.ca_file), proxies=Proxies())) as transport:
-            with pytest.raises(Unreachable, match="has not answered in 0 s"):
-                await Api(access, transport, deadline_s=0.2).apply(VALUES)
+            async with asyncio.timeout(10):
+                with pytest.raises(Unreachable, match="has not answered in 0 s"):
+                    await Api(access, transport, deadline_s=0.2).apply(VALUES)
 
 
 class TestAccess:
