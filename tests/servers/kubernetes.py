@@ -1,7 +1,7 @@
 """A cluster to write ConfigMaps to: in this process, or a real API server; both are held to one contract.
 
-    fake_cluster()    what tests/test_kubernetes.py has seen of a kube-apiserver 1.33: server-side apply with owners of
-                      fields, authorization by verb, namespaces, the limits of a ConfigMap
+    fake_cluster()    what tests/kubernetes/test_api.py has seen of a kube-apiserver 1.33: server-side apply with owners
+                      of fields, authorization by verb, namespaces, the limits of a ConfigMap
     real_cluster()    a kube-apiserver over an etcd, for whoever has the two
 
 Tests act as an administrator by the methods of `Cluster`; mirror comes over https, with a ServiceAccount's token.
@@ -37,7 +37,7 @@ _DEADLINE_S = 30.0
 _POLL_S = 0.05
 
 Field = tuple[str, str]
-"""Where it is: `data`, `labels` or `annotations`, and the key."""
+"""A part of a ConfigMap, `data`, `labels` or `annotations`, and the key."""
 
 
 class Cluster(Protocol):
