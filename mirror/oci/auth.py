@@ -82,7 +82,7 @@ class Credential:
 
 
 def _jwt_times(text: str) -> tuple[datetime | None, datetime] | None:
-    """When *text* was issued and when it ends, if it is a JSON Web Token that says so; nobody's signature is checked."""
+    """When *text* was issued and when it ends, if it is a JSON Web Token that says so; unverified."""
     parts = text.split(".")
     if len(parts) != 3 or len(text) > _JWT_MAX:
         return None
