@@ -33,7 +33,7 @@ Series: TypeAlias = tuple[tuple[str, ...], float]
 """The values of a family's labels, and the series's own."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Standing(Collector):
     """The gauges of *ledger* and *configuration*."""
 
