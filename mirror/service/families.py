@@ -198,7 +198,8 @@ RETRIES = Family(
     "mirror_registry_retries_total",
     "counter",
     ("host", "reason"),
-    "What was asked again: after 429 or 503, after another temporary failure, after no answer.",
+    "What was asked again: `rate_limited` after 429 or 503, `server_error` after another temporary failure, "
+    "`unreachable` after no answer, or no whole one.",
 )
 HELD_BACK = Family(
     "mirror_registry_rate_limit_wait_seconds",
