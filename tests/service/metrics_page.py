@@ -23,14 +23,17 @@ This page is made from the code: `make metrics-page` writes it, and a test holds
 - Counters begin at 0 with the process, and a series is there before it counts for the first time.
 - Times are timestamps, in seconds since 1970: how long ago something was is `time() - …`.
 - `work` is `sync` or `deep_verify`; `why` is `start`, `schedule`, `retry` or `reload`.
-- `destination` is a name of the configuration, `release` one that is asked for; of those that are gone there is no series any more.
+- `destination` is a name of the configuration, `release` one that is asked for; of those that are gone there is no \
+series any more.
 - `host` is that of a URL: those of the configuration, and sixteen that these sent us on to; any more are `other`.
 - `cause` is why an image is refused:
-  `moved`, its tag moved upstream; `changed`, its tag was changed in the mirror; `taken`, its tag was there before we came;
+  `moved`, its tag moved upstream; `changed`, its tag was changed in the mirror; `taken`, its tag was there before \
+we came;
   `lacking`, upstream lacks what the release names; `clash`, two references meet at one target;
   `signature`, its signature is missing or wrong.
 
-The alerts made of them are in [helm/mirror/files/alerts.yaml](../helm/mirror/files/alerts.yaml), a dashboard is [helm/mirror/files/dashboard.json](../helm/mirror/files/dashboard.json).
+The alerts made of them are in [helm/mirror/files/alerts.yaml](../helm/mirror/files/alerts.yaml), \
+a dashboard is [helm/mirror/files/dashboard.json](../helm/mirror/files/dashboard.json).
 
 | metric | type | labels | what it says |
 |---|---|---|---|
