@@ -77,6 +77,8 @@ class GeneralClient:
         except httpx.HTTPError:
             self.meter.unanswered(host, request.method)
             raise
+        if sent := len(request.content):
+            self.meter.sent(host, sent)
         self.meter.answered(host, request.method, response.status_code, time.monotonic() - begin)
         if ends := _certificate_ends(response):
             self.meter.ends(host, "certificate", ends)

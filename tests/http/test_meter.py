@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import threading
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
@@ -86,6 +87,7 @@ async def test_an_answer(fake: FakeRegistry, transport: Transport, told: Told) -
     assert [(fake.host, "GET", 200), (fake.host, "HEAD", 404), (fake.host, "POST", 404)] == told.answers
     assert all(0 < seconds < 5 for seconds in told.seconds)
     assert told.came[fake.host] > 2
+    assert {fake.host: 3} == told.went
     assert [] == told.failures
 
 
@@ -273,7 +275,8 @@ def test_an_upload_without_an_answer(connections: Connections, told: Told) -> No
 
 def test_what_we_give_up_ourselves(connections: Connections, told: Told) -> None:
     """Is no failure of the host."""
-    with talking(b"", reads=False) as url:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/"
         body = HttpBody(connections, url, headers={}, refusal=_refusal)
         failures: list[Unreachable] = []
 
@@ -285,12 +288,13 @@ def test_what_we_give_up_ourselves(connections: Connections, told: Told) -> None
 
         reading = threading.Thread(target=read)
         reading.start()
-        while not body._awaits:
-            pass
-        body.abort()
-        reading.join(5)
+        client, _ = silent.accept()
+        with client:
+            client.recv(65536)
+            body.abort()
+            reading.join(5)
 
-    assert 1 == len(failures)
+    assert ["given up"] == [str(exc).rpartition(": ")[2] for exc in failures]
     assert [] == told.failures
 
 
