@@ -24,7 +24,7 @@ from mirror.service import families
 from mirror.service.bell import Work
 from mirror.service.configuration import Configuration
 from mirror.service.families import Family
-from mirror.service.ledger import Entry, Ledger
+from mirror.service.ledger import Entry, Key, Ledger, Verified
 
 DRIFT: frozenset[Cause] = frozenset({"moved", "changed", "taken"})
 DEEP_OUTCOMES = ("in_step", "not_in_step", "failed")
@@ -159,13 +159,18 @@ class Standing(Collector):
         return [(each, 1) for each in self.ledger.newest.items()]
 
     def _deep_outcome(self) -> Iterable[Series]:
-        for key, verified in self.ledger.verified.items():
+        for key, verified in self._verifications():
             for outcome in DEEP_OUTCOMES:
                 yield (*key, outcome), outcome == verified.report.outcome
 
     def _deep_at(self) -> Iterable[Series]:
-        for key, verified in self.ledger.verified.items():
+        for key, verified in self._verifications():
             yield from _at(key, verified.at)
+
+    def _verifications(self) -> Iterable[tuple[Key, Verified]]:
+        """Those at destinations that there still are; the next deep verification may be a week away."""
+        destinations = self._destinations
+        return ((key, verified) for key, verified in self.ledger.verified.items() if key[0] in destinations)
 
     def _tasks(self) -> Iterable[Series]:
         return [((), len(asyncio.all_tasks()))]

@@ -51,6 +51,9 @@ class Wire(Collector):
         self._held_back = families.HELD_BACK.made(Summary, registry)
         self._received = families.RECEIVED.made(Counter, registry)
         self._sent = families.SENT.made(Counter, registry)
+        # by what is told: hundreds of times in half a second, and finding a series takes longer than counting it
+        self._of_answers: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
+        self._of_bodies: dict[tuple[str, bool], Counter] = {}
         registry.register(self)
 
     def expect(self, hosts: Set[str]) -> None:
@@ -64,6 +67,8 @@ class Wire(Collector):
                 self._requests, self._latencies, self._retries, self._held_back, self._received, self._sent,
             ):  # fmt: skip
                 family.remove_by_labels({"host": host})
+        self._of_answers.clear()
+        self._of_bodies.clear()
         for host in hosts:
             for method, code in product(("HEAD", "GET"), _CODES):
                 self._requests.labels(host, method, code)
@@ -80,9 +85,18 @@ class Wire(Collector):
     def answered(self, host: str, method: str, status: int, seconds: float) -> None:
         """See Meter."""
         self._touch()
-        host = self._label(host)
-        self._requests.labels(host, method, f"{status // 100}xx").inc()
-        self._latencies.labels(host, method).observe(seconds)
+        key = (host, method, status // 100)
+        series = self._of_answers.get(key)
+        if series is None:
+            name = self._label(host)
+            series = (
+                self._requests.labels(name, method, f"{key[2]}xx"),
+                self._latencies.labels(name, method),
+            )
+            if name != OTHER:
+                self._of_answers[key] = series
+        series[0].inc()
+        series[1].observe(seconds)
 
     def unanswered(self, host: str, method: str) -> None:
         """See Meter."""
@@ -91,12 +105,12 @@ class Wire(Collector):
     def received(self, host: str, size: int) -> None:
         """See Meter."""
         self._touch()
-        self._received.labels(self._label(host)).inc(size)
+        self._moved(self._received, host, size)
 
     def sent(self, host: str, size: int) -> None:
         """See Meter."""
         self._touch()
-        self._sent.labels(self._label(host)).inc(size)
+        self._moved(self._sent, host, size)
 
     def retried(self, host: str, reason: RetryReason, seconds: float) -> None:
         """See Meter."""
@@ -126,6 +140,16 @@ class Wire(Collector):
                 credentials.add_metric((host, what), end.at.timestamp())
         yield certificates
         yield credentials
+
+    def _moved(self, family: Counter, host: str, size: int) -> None:
+        key = (host, family is self._sent)
+        series = self._of_bodies.get(key)
+        if series is None:
+            name = self._label(host)
+            series = family.labels(name)
+            if name != OTHER:
+                self._of_bodies[key] = series
+        series.inc(size)
 
     def _label(self, host: str) -> str:
         if host in self._expected or host in self._learned:

@@ -391,6 +391,7 @@ def test_a_deep_verification() -> None:
     releases = (
         VerifiedRelease("here", RELEASE, (good, good, bad), missing=("c",)),
         VerifiedRelease("here", NEXT, problem="no answer"),
+        VerifiedRelease("a destination that is gone", NEXT, missing=("c",)),
     )
     _ended(metrics, ledger, VerifyReport(releases, is_deep=True), "failed")
 
