@@ -92,7 +92,7 @@ class Service:
 
     def _open_app(self, settings: Settings) -> App:
         app = App(settings, self.environ, meter=self.metrics.wire)
-        self.metrics.expect(settings.destinations.keys(), app.hosts())
+        self.metrics.expect({mirror.name for mirror in app.mirrors()}, app.hosts())
         return app
 
     def _heed_signals(self, loop: Loop, working: asyncio.Task[None]) -> None:
