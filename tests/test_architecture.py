@@ -138,6 +138,7 @@ PURE = frozenset(
         "linkerd.images",
         "linkerd.overrides",
         "linkerd.parts",
+        "linkerd.path",
         "linkerd.release",
         "linkerd.template",
         "plan",
