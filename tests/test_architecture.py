@@ -45,6 +45,7 @@ RULES: dict[str, tuple[str, ...]] = {
     "trust": ("errors", "http", "oci", "tasks"),
     "record": ("errors", "oci", "linkerd", "plan", "trust.seal", "trust.verdict"),
     "signatures": ("errors", "oci", "plan", "record", "trust"),
+    "changes": ("errors", *OCI_TYPES, "linkerd", "trust.policy"),
     "inventory": (*ENGINE, "signatures", "shard"),
     "values": (*ENGINE, "inventory"),
     "verify": (*ENGINE, "inventory", "signatures"),
@@ -64,6 +65,7 @@ RULES: dict[str, tuple[str, ...]] = {
     "service": (*ENGINE, "http", "schedule", "verify", "sync", "settings", "app"),
     "cli": (
         *ENGINE,
+        "changes",
         "inventory",
         "values",
         "verify",
@@ -119,6 +121,7 @@ UNIMPORTED = {"tzdata"}  # zoneinfo reads it where the system has no time zones
 
 PURE = frozenset(
     {
+        "changes",
         "destinations.ecr.access",
         "destinations.ecr.host",
         "destinations.ecr.iam",
@@ -135,6 +138,7 @@ PURE = frozenset(
         "oci.content",
         "oci.manifest",
         "oci.reference",
+        "linkerd.documented",
         "linkerd.images",
         "linkerd.overrides",
         "linkerd.parts",
