@@ -46,6 +46,7 @@ RULES: dict[str, tuple[str, ...]] = {
     "record": ("errors", "oci", "linkerd", "plan", "trust.seal", "trust.verdict"),
     "signatures": ("errors", "oci", "plan", "record", "trust"),
     "changes": ("errors", *OCI_TYPES, "linkerd", "trust.policy"),
+    "upgrade": ("errors", "tasks", "oci", "linkerd", "changes"),
     "inventory": (*ENGINE, "signatures", "shard"),
     "values": (*ENGINE, "inventory"),
     "verify": (*ENGINE, "inventory", "signatures"),
@@ -66,6 +67,7 @@ RULES: dict[str, tuple[str, ...]] = {
     "cli": (
         *ENGINE,
         "changes",
+        "upgrade",
         "inventory",
         "values",
         "verify",
