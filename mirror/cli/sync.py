@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import click
 
 from mirror.cli import output
-from mirror.cli.options import releases_argument, to_option
+from mirror.cli.journey import Journey, journey
+from mirror.cli.options import from_option, releases_argument, to_option
 
 if TYPE_CHECKING:
     from mirror.cli.main import Context
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 @click.command(name="sync")
 @releases_argument
 @to_option
+@from_option
 @click.option("--refresh", is_flag=True, help="Read the charts again, also of releases that are recorded.")
 @click.option(
     "--accept",
@@ -32,6 +34,7 @@ def command(
     context: Context,
     releases: tuple[str, ...],
     to: str,
+    start: str,
     refresh: bool,
     accept: tuple[str, ...],
     output_format: output.OutputFormat,
@@ -47,20 +50,23 @@ def command(
       mirror sync
       # one release, into a registry
       mirror sync edge-26.8.3 --to registry.example.com/linkerd
+      # all that an upgrade passes, and what runs now; nothing is deleted
+      mirror sync edge-26.8.3 --from edge-24.11.8
       # a released tag moved upstream, and you have checked that it may
       mirror sync --accept cr.l5d.io/linkerd/proxy:edge-26.8.3@sha256:...
     """
-    report = asyncio.run(_sync(context, releases, to, accept, refresh=refresh))
+    report, passed = asyncio.run(_sync(context, releases, to, start, accept, refresh=refresh))
     if output_format == "json":
-        output.print_json(report.document())
+        output.print_json({**report.document(), **passed.document()})
     else:
+        passed.print()
         print_report(report)
     return report.exit_code
 
 
 async def _sync(
-    context: Context, releases: tuple[str, ...], to: str, accept: tuple[str, ...], *, refresh: bool
-) -> SyncReport:
+    context: Context, releases: tuple[str, ...], to: str, start: str, accept: tuple[str, ...], *, refresh: bool
+) -> tuple[SyncReport, Journey]:
     import structlog
 
     from mirror.app import App, parse_accepted
@@ -72,7 +78,8 @@ async def _sync(
     async with App(context.settings, context.environ) as app:
         with context.progress() as progress:
             syncer = app.syncer(progress, to, parse_accepted(accept))
-            return await syncer.sync(app.selectors(releases), refresh=refresh)
+            passed = await journey(app, syncer.surveyor.catalogue, start, releases)
+            return await syncer.sync(passed.selectors, refresh=refresh), passed
 
 
 def print_report(report: SyncReport) -> None:

@@ -126,3 +126,75 @@ def test_charts_out_of_reach(desk: Desk) -> None:
 
     assert 1 == said.code
     assert "127.0.0.1:1" in said.sentences[-1]
+
+
+class TestFrom:
+    def test_every_release_of_the_path_is_mirrored(self, desk: Desk) -> None:
+        """And no other: that which runs, those that are passed, and the one that is named."""
+        said = desk.run("sync", NEWEST, "--from", RUNS, "--to", "oci:out")
+
+        assert 0 == said.code
+        first = f"path: {RUNS} → {PASSED} → {NEWEST}; keep {RUNS} mirrored until no pod runs its proxy any more"
+        assert first == said.out.splitlines()[0]
+        assert {RUNS, PASSED, NEWEST} == recorded(desk)
+        asked = {seen.path for seen in desk.upstream.registry.requests if "/manifests/edge-" in seen.path}
+        of_them = {
+            reference.removeprefix("cr.l5d.io/") for name in (RUNS, PASSED, NEWEST) for reference in references(name)
+        }
+        assert {
+            f"/v2/{name}/manifests/{tag}"
+            for name, _, tag in (reference.partition(":") for reference in of_them)
+            if tag.startswith("edge-")
+        } == asked
+
+    def test_what_runs_stays(self, desk: Desk) -> None:
+        """A later sync of what is newer deletes nothing, and the mirror still verifies."""
+        desk.run("sync", RUNS, "--to", "oci:out")
+        desk.run("sync", NEWEST, "--from", RUNS, "--to", "oci:out")
+        desk.run("sync", NEWEST, "--to", "oci:out")
+
+        assert {RUNS, PASSED, NEWEST} == recorded(desk)
+        assert 0 == desk.run("verify", RUNS, "--to", "oci:out").code
+
+    def test_json(self, desk: Desk) -> None:
+        """The paths are beside the report; the indexes of charts are read once."""
+        document = desk.run("sync", NEWEST, "--from", "2.18", "--to", "oci:out", "-o", "json").document
+
+        assert [[RUNS, PASSED, NEWEST]] == document["paths"]
+        assert [RUNS, PASSED, NEWEST] == [each["release"] for each in document["releases"]]
+        assert 1 == [seen.path for seen in desk.upstream.charts.requests].count("/charts/index.yaml")
+
+    def test_to_several(self, desk: Desk) -> None:
+        """A path to each; what both pass is mirrored once, and to what runs itself there is none."""
+        said = desk.run("plan", RUNS, BESIDE, NEWEST, "--from", RUNS, "--to", "oci:out", "-o", "json")
+
+        assert [[RUNS, PASSED, BESIDE], [RUNS, PASSED, NEWEST]] == said.document["paths"]
+        planned = [action["release"] for action in said.document["actions"]]
+        assert dict.fromkeys(RELEASES, 4) == {each: planned.count(each) for each in planned}
+
+    def test_to_what_is_configured(self, desk: Desk) -> None:
+        """Without a release, the configuration's are where the path leads."""
+        desk.configure(releases=["edge"])
+        said = desk.run("plan", "--from", RUNS, "--to", "oci:out")
+
+        assert 4 == said.code
+        assert said.out.startswith(f"path: {RUNS} → {PASSED} → {NEWEST}; ")
+        assert not (desk.directory / "out").exists()
+
+    def test_without_it(self, desk: Desk) -> None:
+        """There is no path."""
+        assert [] == desk.run("plan", NEWEST, "--to", "oci:out", "-o", "json").document["paths"]
+
+    @pytest.mark.parametrize("command", ["sync", "plan"])
+    @pytest.mark.parametrize(
+        ("start", "why"),
+        [(NEWEST, "no supported path back"), ("edge-26.1.2", "has no edge-26.1.2"), ("edge:3", "name one")],
+    )
+    def test_no_way(self, desk: Desk, command: str, start: str, why: str) -> None:
+        """Exit code 2, one sentence, and nothing is written."""
+        said = desk.run(command, PASSED, "--from", start, "--to", "oci:out")
+
+        assert 2 == said.code
+        [sentence] = said.sentences
+        assert why in sentence
+        assert not (desk.directory / "out").exists()
