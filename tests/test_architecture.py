@@ -47,6 +47,8 @@ RULES: dict[str, tuple[str, ...]] = {
     "trust": ("errors", "http", "oci", "tasks"),
     "record": ("errors", "oci", "linkerd", "plan", "trust.seal", "trust.verdict"),
     "signatures": ("errors", "oci", "plan", "record", "trust"),
+    "changes": ("errors", *OCI_TYPES, "linkerd", "trust.policy"),
+    "upgrade": ("errors", "tasks", "oci", "linkerd", "changes"),
     "inventory": (*ENGINE, "signatures", "shard"),
     "values": (*ENGINE, "inventory"),
     "verify": (*ENGINE, "inventory", "signatures"),
@@ -79,6 +81,8 @@ RULES: dict[str, tuple[str, ...]] = {
     "service": (*ENGINE, "http", "schedule", "verify", "sync", "settings", "app"),
     "cli": (
         *ENGINE,
+        "changes",
+        "upgrade",
         "inventory",
         "values",
         "verify",
@@ -134,6 +138,7 @@ UNIMPORTED = {"tzdata"}  # zoneinfo reads it where the system has no time zones
 
 PURE = frozenset(
     {
+        "changes",
         "destinations.ecr.access",
         "destinations.ecr.host",
         "destinations.ecr.iam",
@@ -152,9 +157,11 @@ PURE = frozenset(
         "oci.content",
         "oci.manifest",
         "oci.reference",
+        "linkerd.documented",
         "linkerd.images",
         "linkerd.overrides",
         "linkerd.parts",
+        "linkerd.path",
         "linkerd.release",
         "linkerd.template",
         "plan",
