@@ -10,12 +10,14 @@ from typing import Any
 import pytest
 
 from mirror.app import App
+from mirror.destinations.layout import LayoutDeleter
 from mirror.destinations.mirror import Mirror
 from mirror.destinations.provider import Plain
 from mirror.errors import AccessDenied, UnknownRelease, UsageError
 from mirror.http.proxies import Proxies
 from mirror.inventory import Wanted
 from mirror.oci.content import Platform
+from mirror.oci.layout import Layout
 from mirror.plan import Copy, Fail, Keep
 from mirror.report import PlanReport
 from mirror.settings import Settings
@@ -47,7 +49,7 @@ def mirror(**more: Any) -> Mirror:
     def never(path: str) -> Any:
         raise AssertionError(path)
 
-    return Mirror("test", "x.io/l5d", "/", "l5d", open=never, **facts)
+    return Mirror("test", "x.io/l5d", "/", "l5d", open=never, deleter=LayoutDeleter(Layout(Path())), **facts)
 
 
 class TestFingerprint:

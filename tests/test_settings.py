@@ -32,6 +32,7 @@ from mirror.settings import (
     Record,
     Registry,
     RegistryDestination,
+    Retention,
     Settings,
     load,
     schema,
@@ -77,7 +78,12 @@ class TestDefaults:
         settings = load(EXAMPLE, {}).settings
 
         assert set(Settings.model_fields) == set(data)
-        for section, model in (("policy", Policy), ("record", Record), ("overrides", Overrides)):
+        for section, model in (
+            ("policy", Policy),
+            ("record", Record),
+            ("overrides", Overrides),
+            ("retention", Retention),
+        ):
             assert set(model.model_fields) == set(data[section]), section
             assert model() == getattr(settings, section)
         for entry, model in (

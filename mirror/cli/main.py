@@ -52,6 +52,7 @@ COMMANDS = {
     "path": ("mirror.cli.path:command", "The releases to pass on an upgrade, and what changes at each."),
     "verify": ("mirror.cli.verify:command", "Is the mirror still what was recorded? Needs no upstream."),
     "overrides": ("mirror.cli.overrides:command", "The Helm values that point a release at the mirror."),
+    "prune": ("mirror.cli.prune:command", "What retention would delete from the mirror; --yes deletes it."),
     "serve": ("mirror.cli.serve:command", "The service: sync on a schedule, and show what came of it."),
     "doctor": ("mirror.cli.doctor:command", "What is wrong, before a sync finds it, and what to do about it."),
     "config": ("mirror.cli.config:command", "Show, check or describe the configuration."),

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
-from mirror.destinations.provider import Plain, Provider
+from mirror.destinations.provider import Deleter, Plain, Provider
 from mirror.oci.storage import Destination
 from mirror.plan import RECORD_NAME, Target
 from mirror.trust.seal import Seal
@@ -32,6 +32,8 @@ class Mirror:
     """HOST[/PREFIX] that the cluster pulls by; empty for a layout that nobody pulls from."""
     open: Callable[[str], Destination]
     """The repository at a path, the prefix included."""
+    deleter: Deleter
+    """How what is there is deleted."""
     provider: Provider = field(default_factory=Plain)
     seal: Seal = field(default_factory=Seal)
     """Of its records."""
