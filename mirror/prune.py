@@ -204,8 +204,14 @@ class Pruner:
                 await self._clear(one)
             except MirrorError as exc:
                 problems[one.path] = str(exc)
-        left = {*problems, *(one.path for one in seen if one.clearing.stuck)}
-        await self._delete_records({each.tag for each in plan.clearances if not left & each.parts.keys()})
+        stuck = {(one.path, tag) for one in seen for tag in one.clearing.stuck}
+        done = [
+            each
+            for each in plan.clearances
+            if not problems.keys() & each.parts.keys()
+            and not any((path, tag) in stuck for path, of_it in each.parts.items() for tag in of_it.tags)
+        ]
+        await self._delete_records({each.tag for each in done})
         return PrunePlan(plan.fates, plan.clearances, (of_records, *seen)), tuple(problems.values())
 
     def _decided(self, recorded: Mapping[Release, Record]) -> tuple[Fate, ...]:

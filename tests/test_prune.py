@@ -1,0 +1,297 @@
+"""Pruning: what retention does not keep is gone, what stays is whole, wherever it is kept and whenever a run ends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mirror.app import App
+from mirror.destinations.mirror import Mirror
+from mirror.errors import RegistryError
+from mirror.http.proxies import Proxies
+from mirror.oci.content import Digest
+from mirror.oci.storage import Destination
+from mirror.prune import Pruned, Pruner
+from mirror.running import Running, inventory
+from mirror.settings import Settings
+from tests.content import artifact, image, push
+from tests.runs import NOW, prune, sync, verify
+from tests.servers.distribution import Distribution, docker_registry
+from tests.servers.fake import ALWAYS, FakeRegistry, Fault, refusal
+from tests.servers.upstream import Upstream, upstream_server
+
+OLD, MIDDLE, NEW = "edge-26.8.1", "edge-26.8.2", "edge-26.8.3"
+NAMES = ("controller", "proxy", "web")
+KEEP_ONE: dict[str, Any] = {"keep": {"edge": 1}}
+
+Into = Callable[..., Settings]
+
+
+@pytest.fixture
+def upstream() -> Iterator[Upstream]:
+    """Three releases; the newest is what the configuration asks for, the controller is signed in each."""
+    with upstream_server() as running:
+        for release in (OLD, MIDDLE, NEW):
+            running.publish(release)
+            controller = running.images[f"cr.l5d.io/linkerd/controller:{release}"]
+            signature = image(b"signature of " + release.encode())
+            running.registry.add("linkerd/controller", signature, controller.digest.fallback_tag(".sig"))
+            running.registry.add("linkerd/controller", artifact("application/spdx+json", subject=controller))
+        yield running
+
+
+@pytest.fixture(params=["layout", "registry"])
+def into(
+    request: pytest.FixtureRequest, upstream: Upstream, open_distribution: Distribution, tmp_path: Path, path: str
+) -> Into:
+    """Settings for a mirror on disk, or in docker-registry, with what is given of retention."""
+    if request.param == "layout":
+        destination: dict[str, Any] = {"kind": "layout", "directory": str(tmp_path / "mirror")}
+    else:
+        destination = {"kind": "registry", "registry": open_distribution.host, "prefix": path}
+
+    def settings(**retention: Any) -> Settings:
+        return upstream.settings(
+            releases=[NEW],
+            destinations={"test": destination},
+            overrides={"directory": str(tmp_path / "overrides")},
+            retention=retention or KEEP_ONE,
+        )
+
+    return settings
+
+
+def only(pruned: Any) -> Pruned:
+    [one] = pruned.destinations
+    assert isinstance(one, Pruned)
+    return one
+
+
+def fates(pruned: Pruned) -> dict[str, bool]:
+    """Whether each release goes."""
+    return {str(fate.release): fate.goes for fate in pruned.fates}
+
+
+async def asked(settings: Settings, what: Callable[[Mirror], Any]) -> Any:
+    """What *what* finds at the mirror."""
+    async with App(settings, {}, Proxies()) as app:
+        return await what(app.mirror())
+
+
+async def tags(settings: Settings) -> dict[str, set[str]]:
+    """The tags of each repository of the mirror."""
+
+    async def look(mirror: Mirror) -> dict[str, set[str]]:
+        names = (*NAMES, "prometheus", "mirror-record")
+        return {name: set(await mirror.repository(name).tags()) for name in names}
+
+    found: dict[str, set[str]] = await asked(settings, look)
+    return found
+
+
+async def has(settings: Settings, name: str, digest: Digest) -> bool:
+    async def look(mirror: Mirror) -> bool:
+        return await mirror.repository(name).head(digest) is not None
+
+    return bool(await asked(settings, look))
+
+
+async def everything(settings: Settings, upstream: Upstream) -> None:
+    """The mirror has all three releases."""
+    assert 0 == (await sync(settings, OLD, MIDDLE, NEW)).exit_code
+    upstream.forget_requests()
+
+
+async def test_nothing_is_deleted_before_it_is_confirmed(into: Into, upstream: Upstream) -> None:
+    """The plan says what would go and why, and writes nothing."""
+    await everything(into(), upstream)
+    before = await tags(into())
+    report = await prune(into())
+
+    assert (0, False) == (report.exit_code, report.is_done)
+    assert {OLD: True, MIDDLE: True, NEW: False} == fates(only(report))
+    assert ("the configuration asks for it", "the newest of edge") == only(report).fates[0].reasons
+    assert ("not the newest of edge",) == only(report).fates[1].reasons
+    assert {f"{name}:{release}" for name in (*NAMES, "mirror-record") for release in (OLD, MIDDLE)} == {
+        tag for tag in only(report).tags if "sha256-" not in tag
+    }
+    assert 0 < only(report).size
+    assert before == await tags(into())
+
+
+async def test_what_is_not_kept_is_gone(into: Into, upstream: Upstream) -> None:
+    """Records, tags, manifests, platforms and signatures; what stays verifies to the last byte."""
+    await everything(into(), upstream)
+    old = upstream.images[f"cr.l5d.io/linkerd/controller:{OLD}"]
+    planned = await prune(into())
+    report = await prune(into(), yes=True)
+    again = await prune(into(), yes=True)
+
+    assert (0, True) == (report.exit_code, report.is_done)
+    assert {NEW} == (await tags(into()))["mirror-record"]
+    assert {name: {NEW} for name in ("proxy", "web")} == {
+        name: found for name, found in (await tags(into())).items() if name in ("proxy", "web")
+    }
+    assert {"v2.55.1"} == (await tags(into()))["prometheus"]
+    for part in old.graph():
+        assert not await has(into(), "controller", part.digest)
+    assert not [tag for tag in (await tags(into()))["controller"] if tag.startswith(old.digest.fallback_tag())]
+    assert set(only(planned).manifests) == set(only(report).manifests)
+    assert only(planned).size == only(report).size
+    verified = await verify(into(), deep=True)
+    assert (0, [NEW]) == (verified.exit_code, [each.release for each in verified.releases])
+    assert ((), ()) == (only(again).tags, only(again).manifests)
+
+
+async def test_signatures_of_what_stays_stay(into: Into, upstream: Upstream) -> None:
+    """By tag, and by what refers to it."""
+    await everything(into(), upstream)
+    new = upstream.images[f"cr.l5d.io/linkerd/controller:{NEW}"]
+    await prune(into(), yes=True)
+
+    async def look(mirror: Mirror) -> tuple[bool, int]:
+        repository = mirror.repository("controller")
+        signature = await repository.head(new.digest.fallback_tag(".sig"))
+        return signature is not None, len(await repository.referrers(new.digest))
+
+    assert (True, 1) == await asked(into(), look)
+
+
+async def test_a_foreign_tag_keeps_what_it_names(into: Into, upstream: Upstream) -> None:
+    """The image of a release that goes stays where somebody else has tagged it, with its signature, whatever tag goes."""
+    await everything(into(), upstream)
+    old = upstream.images[f"cr.l5d.io/linkerd/controller:{OLD}"]
+    child = old.children[0]
+
+    async def tag(mirror: Mirror) -> None:
+        await mirror.repository("controller").put_manifest(old.manifest, tag="ours")
+        web = upstream.images[f"cr.l5d.io/linkerd/web:{OLD}"].children[0]
+        await mirror.repository("web").put_manifest(web.manifest, tag="arm")
+
+    async def untag(mirror: Mirror) -> None:
+        await push(mirror.repository("controller"), image(b"something else"), tag="ours")
+
+    await asked(into(), tag)
+    report = await prune(into(), yes=True)
+
+    assert 0 == report.exit_code
+    assert {"ours", NEW} <= (await tags(into()))["controller"]
+    assert {"arm", NEW} == (await tags(into()))["web"]
+    assert old.digest.fallback_tag(".sig") in (await tags(into()))["controller"]
+    assert await has(into(), "controller", child.digest)
+    is_stuck = OLD in (await tags(into()))["controller"]
+    assert is_stuck == bool([note for note in only(report).notes if f"controller:{OLD} stays" in note])
+    assert {NEW} | ({f"prune-{OLD}"} if is_stuck else set()) == (await tags(into()))["mirror-record"]
+    if is_stuck:  # until it can go
+        await asked(into(), untag)
+        assert {f"controller:{OLD}"} <= set(only(await prune(into(), yes=True)).tags)
+
+
+async def test_a_tag_that_was_moved_is_not_ours(into: Into, upstream: Upstream) -> None:
+    """What a release had at a tag goes, what somebody has put there since stays."""
+    await everything(into(), upstream)
+    old, other = upstream.images[f"cr.l5d.io/linkerd/web:{OLD}"], image(b"of somebody else")
+
+    async def move(mirror: Mirror) -> None:
+        await push(mirror.repository("web"), other, tag=OLD)
+
+    await asked(into(), move)
+    await prune(into(), yes=True)
+
+    assert {OLD, NEW} == (await tags(into()))["web"]
+    assert await has(into(), "web", other.digest)
+    assert not await has(into(), "web", old.digest)
+
+
+async def test_what_others_have_recorded_meanwhile_stays(
+    into: Into, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A release that is recorded again after the plan is whole afterwards."""
+    await everything(into(), upstream)
+    settings = into()
+    async with App(settings, {}, Proxies()) as app:
+        [pruner] = await app.pruners((), "")
+        plan = await pruner.plan()
+        deleting = Interrupting(pruner.mirror.deleter, lambda: sync(settings, OLD))
+        object.__setattr__(pruner.mirror, "deleter", deleting)
+        await pruner.execute(plan)
+
+    verified = await verify(into(), deep=True)
+    assert (0, [OLD, NEW]) == (verified.exit_code, sorted(each.release for each in verified.releases))
+
+
+class Interrupting:
+    """A deleter that does something once, after the first deletion."""
+
+    def __init__(self, deleter: Any, then: Callable[[], Any]) -> None:
+        self._deleter, self._then, self._is_done = deleter, then, False
+        self.untags, self.frees_later = deleter.untags, deleter.frees_later
+
+    async def untag(self, path: str, tags: Any) -> None:
+        await self._deleter.untag(path, tags)
+
+    async def delete(self, path: str, waves: Any) -> None:
+        await self._deleter.delete(path, waves)
+        if not self._is_done:
+            self._is_done = True
+            await self._then()
+
+
+class TestRules:
+    async def test_without_any(self, into: Into, upstream: Upstream) -> None:
+        """Nothing goes."""
+        await everything(into(), upstream)
+        report = await prune(into(keep={"stable": 1}), yes=True)
+
+        assert {OLD: False, MIDDLE: False, NEW: False} == fates(only(report))
+        assert ("the channel edge has no rule",) == only(report).fates[-1].reasons
+
+    async def test_for_a_time(self, into: Into, upstream: Upstream) -> None:
+        """What was recorded no longer ago stays."""
+        settings = into(keep_for="720h")
+        await sync(settings, OLD, now=NOW)
+        await sync(settings, MIDDLE, NEW, now=NOW + timedelta(hours=1))
+        report = await prune(settings, now=NOW + timedelta(hours=720, minutes=30))
+
+        assert {OLD: True, MIDDLE: False, NEW: False} == fates(only(report))
+
+    async def test_what_is_named(self, into: Into, upstream: Upstream) -> None:
+        """It stays, with the reason."""
+        await everything(into(), upstream)
+        report = await prune(into(keep={"edge": 1}, always=[OLD]), yes=True)
+
+        assert {OLD: False, MIDDLE: True, NEW: False} == fates(only(report))
+        assert 0 == (await verify(into(), OLD, NEW, deep=True)).exit_code
+
+    async def test_what_lies_on_a_path(self, into: Into, upstream: Upstream) -> None:
+        """From where the path begins, by the versions between, to what is asked for."""
+        versions = "".join(
+            f'- version: "{version}"\n  edge: {release}\n  releaseDate: "August 1, 2026"\n'
+            for version, release in (("2.20", NEW), ("2.19", MIDDLE), ("2.18", OLD))
+        )
+        upstream.charts.files["versions.yaml"] = versions.encode()
+        await everything(into(), upstream)
+        report = await prune(into(keep={"edge": 1}, keep_paths_from=[OLD]))
+
+        assert {OLD: False, MIDDLE: False, NEW: False} == fates(only(report))
+        assert f"on the upgrade path from {OLD} to {NEW}" in only(report).fates[1].reasons
+
+    @pytest.mark.parametrize("by", ["tag", "digest", "platform"])
+    async def test_what_runs(self, into: Into, upstream: Upstream, by: str) -> None:
+        """By upstream's name and tag, by its digest, or by that of a platform of it; of a third party one is enough."""
+        await everything(into(), upstream)
+        old = upstream.images[f"cr.l5d.io/linkerd/proxy:{OLD}"]
+        named = {
+            "tag": f"ghcr.io/linkerd/proxy:{OLD}",
+            "digest": f"ghcr.io/linkerd/proxy@{old.digest}",
+            "platform": f"ghcr.io/linkerd/proxy@{old.children[0].digest}",
+        }
+        running = inventory(f"{named[by]}\nprom/prometheus:v2.55.1\n", source="x").images
+        report = await prune(into(), yes=True, running=running)
+
+        assert {OLD: False, MIDDLE: True, NEW: False} == fates(only(report))
+        assert 0 == (await verify(into(), OLD, NEW, deep=True)).exit_code
