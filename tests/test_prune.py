@@ -2,26 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import asyncio
+import tempfile
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from mirror import record as records
 from mirror.app import App
 from mirror.destinations.mirror import Mirror
-from mirror.errors import RegistryError
+from mirror.destinations.provider import Deleter
 from mirror.http.proxies import Proxies
+from mirror.linkerd.release import Release
 from mirror.oci.content import Digest
-from mirror.oci.storage import Destination
+from mirror.oci.verify import walk
 from mirror.prune import Pruned, Pruner
-from mirror.running import Running, inventory
+from mirror.prune import prune as prune_mirrors
+from mirror.retention import Policy
+from mirror.running import inventory
 from mirror.settings import Settings
 from tests.content import artifact, image, push
+from tests.mirrors import PATHS, Sample, pushed, samples
 from tests.runs import NOW, prune, sync, verify
-from tests.servers.distribution import Distribution, docker_registry
-from tests.servers.fake import ALWAYS, FakeRegistry, Fault, refusal
+from tests.servers.distribution import Distribution
 from tests.servers.upstream import Upstream, upstream_server
 
 OLD, MIDDLE, NEW = "edge-26.8.1", "edge-26.8.2", "edge-26.8.3"
@@ -295,3 +307,94 @@ class TestRules:
 
         assert {OLD: False, MIDDLE: True, NEW: False} == fates(only(report))
         assert 0 == (await verify(into(), OLD, NEW, deep=True)).exit_code
+
+
+class Ending:
+    """A deleter whose process is ended before its deletion number *after*."""
+
+    def __init__(self, deleter: Deleter, after: int) -> None:
+        self._deleter, self._left = deleter, after
+        self.untags, self.frees_later = deleter.untags, deleter.frees_later
+
+    async def untag(self, path: str, tags: Sequence[str]) -> None:
+        for tag in tags:
+            self._count()
+            await self._deleter.untag(path, [tag])
+
+    async def delete(self, path: str, waves: Sequence[Sequence[Digest]]) -> None:
+        for digest in (digest for wave in waves for digest in wave):
+            self._count()
+            await self._deleter.delete(path, [[digest]])
+
+    def _count(self) -> None:
+        self._left -= 1
+        if self._left < 0:
+            raise Ended
+
+
+class Ended(BaseException):
+    """As by SIGKILL: nobody catches it."""
+
+
+@contextmanager
+def fresh(kind: str, host: str) -> Iterator[Settings]:
+    """Settings for a mirror that nobody else uses."""
+    with tempfile.TemporaryDirectory() as directory:
+        destination: dict[str, Any] = {"kind": "layout", "directory": directory + "/mirror"}
+        if kind == "registry":
+            destination = {"kind": "registry", "registry": host, "prefix": f"test/{uuid.uuid4().hex}"}
+        yield Settings.model_validate({"destinations": {"test": destination}, "policy": {"signatures": "off"}})
+
+
+async def survives(settings: Settings, sample: Sample, after: int) -> None:
+    """Whatever stays of *sample* is whole after a run that ends before deletion number *after*, and after another."""
+    async with App(settings, {}, Proxies()) as app:
+        mirror = app.mirror()
+        places = {path: mirror.repository(path) for path in PATHS}
+        await pushed(sample, places)
+        for release in sample.releases:
+            await records.write(mirror.records, sample.record(release), verified_at=NOW)
+        stays = set(sorted(sample.releases)[-sample.kept :]) | sample.always
+        always = {Release.parse(release): "named" for release in sample.always}
+        pruner = Pruner(mirror, Policy({"edge": sample.kept}), always, (), lambda repository: repository)
+        before = {path: {tag: await places[path].head(tag) for tag in await places[path].tags()} for path in PATHS}
+        for deleter in (Ending(mirror.deleter, after), mirror.deleter):
+            ending = replace(pruner, mirror=replace(mirror, deleter=deleter))
+            with suppress(Ended):
+                report = await prune_mirrors([ending], is_confirmed=True)
+                assert 0 == report.exit_code
+            assert stays & sample.releases.keys() <= set(await mirror.records.tags())
+            for path, place in places.items():
+                tags = {tag: await place.head(tag) for tag in await place.tags()}
+                assert tags.items() <= before[path].items()
+                assert {"ours"} & before[path].keys() <= tags.keys()
+                kept = {each.what.digest for name in stays for each in sample.releases.get(name, ()) if each.path == path}
+                roots = kept | {digest for digest in tags.values() if digest}
+                for digest in roots:
+                    assert () == (await walk(place, digest, deep=True))[1]
+                for each in sample.referrers:
+                    of_kept = each.path == path and any(
+                        each.tag.startswith(digest.fallback_tag()) for digest in kept if each.tag
+                    )
+                    assert not of_kept or each.tag in tags
+        assert {*stays} & sample.releases.keys() == {
+            tag for tag in await mirror.records.tags() if not tag.startswith("prune-")
+        }
+
+
+class TestProperty:
+    @given(samples(by_subject=False), st.integers(0, 12))
+    @hypothesis.settings(max_examples=40, deadline=None)
+    def test_in_a_layout(self, sample: Sample, after: int) -> None:
+        """For any mirror, policy and moment of the end."""
+        with fresh("layout", "") as settings:
+            asyncio.run(survives(settings, sample, after))
+
+    @given(samples(by_subject=False), st.integers(0, 12))
+    @hypothesis.settings(
+        max_examples=10, deadline=None, suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture]
+    )
+    def test_in_docker_registry(self, open_distribution: Distribution, sample: Sample, after: int) -> None:
+        """For any mirror, policy and moment of the end."""
+        with fresh("registry", open_distribution.host) as settings:
+            asyncio.run(survives(settings, sample, after))
