@@ -1,4 +1,4 @@
-"""Random small mirrors: releases that share images, platforms and blobs, signatures, tags of others, partial records."""
+"""Random small mirrors: releases that share images and blobs, signatures, tags of others, partial records."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Sample:
         """What is recorded of *release*."""
         images = [
             RecordedImage(
-                Named(f"cr.l5d.io/linkerd/{each.path}:{each.tag}", ("linkerd",), (), False, True, False),  # noqa: FBT003
+                Named(f"cr.l5d.io/linkerd/{each.path}:{each.tag}", ("linkerd",), (), False, True, False),
                 Target(each.path, each.tag),
                 Recorded(each.what.digest, each.what.digest),
             )

@@ -174,7 +174,7 @@ async def test_signatures_of_what_stays_stay(into: Into, upstream: Upstream) -> 
 
 
 async def test_a_foreign_tag_keeps_what_it_names(into: Into, upstream: Upstream) -> None:
-    """The image of a release that goes stays where somebody else has tagged it, with its signature, whatever tag goes."""
+    """The image of a release that goes stays where somebody else has tagged it, with its signature."""
     await everything(into(), upstream)
     old = upstream.images[f"cr.l5d.io/linkerd/controller:{OLD}"]
     child = old.children[0]
@@ -368,7 +368,9 @@ async def survives(settings: Settings, sample: Sample, after: int) -> None:
                 tags = {tag: await place.head(tag) for tag in await place.tags()}
                 assert tags.items() <= before[path].items()
                 assert {"ours"} & before[path].keys() <= tags.keys()
-                kept = {each.what.digest for name in stays for each in sample.releases.get(name, ()) if each.path == path}
+                kept = {
+                    each.what.digest for name in stays for each in sample.releases.get(name, ()) if each.path == path
+                }
                 roots = kept | {digest for digest in tags.values() if digest}
                 for digest in roots:
                     assert () == (await walk(place, digest, deep=True))[1]
