@@ -212,7 +212,8 @@ class Pruner:
             and not any((path, tag) in stuck for path, of_it in each.parts.items() for tag in of_it.tags)
         ]
         await self._delete_records({each.tag for each in done})
-        return PrunePlan(plan.fates, plan.clearances, (of_records, *seen)), tuple(problems.values())
+        cleared = sorted([of_records, *seen], key=lambda each: each.path)
+        return PrunePlan(plan.fates, plan.clearances, tuple(cleared)), tuple(problems.values())
 
     def _decided(self, recorded: Mapping[Release, Record]) -> tuple[Fate, ...]:
         held = [Held(release, record.recorded_at) for release, record in recorded.items()]

@@ -31,9 +31,9 @@ from mirror.retention import Policy
 from mirror.running import inventory
 from mirror.settings import Settings
 from tests.content import artifact, image, push
-from tests.mirrors import PATHS, Sample, pushed, samples
+from tests.mirrors import PATHS, Sample, digests, pushed, samples
 from tests.runs import NOW, prune, sync, verify
-from tests.servers.distribution import Distribution
+from tests.servers.distribution import Distribution, docker_registry
 from tests.servers.upstream import Upstream, upstream_server
 
 OLD, MIDDLE, NEW = "edge-26.8.1", "edge-26.8.2", "edge-26.8.3"
@@ -253,6 +253,41 @@ class Interrupting:
             await self._then()
 
 
+async def test_a_registry_that_deletes_nothing(upstream: Upstream, tmp_path: Path) -> None:
+    """The setting is told, and all is as it was."""
+    with docker_registry(tmp_path / "registry", deletes=False) as running:
+        settings = upstream.settings(
+            releases=[NEW],
+            destinations={"test": {"kind": "registry", "registry": running.host, "prefix": "l5d"}},
+            overrides={"directory": str(tmp_path / "overrides")},
+            retention=KEEP_ONE,
+        )
+        await everything(settings, upstream)
+        report = await prune(settings, yes=True)
+        verified = await verify(settings)
+
+    assert 1 == report.exit_code
+    assert "REGISTRY_STORAGE_DELETE_ENABLED=true" in only(report).problems[0]
+    assert (0, [OLD, MIDDLE, NEW]) == (verified.exit_code, [each.release for each in verified.releases])
+
+
+async def test_what_cannot_be_read_is_not_guessed_at(into: Into, upstream: Upstream) -> None:
+    """A record that is damaged may need anything: nothing is deleted."""
+    await everything(into(), upstream)
+
+    async def damage(mirror: Mirror) -> None:
+        await push(mirror.records, image(b"no record"), tag=MIDDLE)
+
+    await asked(into(), damage)
+    before = await tags(into())
+    report = await prune(into(), yes=True)
+
+    assert 1 == report.exit_code
+    assert f"mirror-record:{MIDDLE} is not a record of mirror's" in only(report).problems[0]
+    assert before == await tags(into())
+
+
+@pytest.mark.parametrize("into", ["layout"], indirect=True)
 class TestRules:
     async def test_without_any(self, into: Into, upstream: Upstream) -> None:
         """Nothing goes."""
@@ -375,10 +410,19 @@ async def survives(settings: Settings, sample: Sample, after: int) -> None:
                 for digest in roots:
                     assert () == (await walk(place, digest, deep=True))[1]
                 for each in sample.referrers:
+                    if not each.tag and each.path == path and each.what.manifest.subject in kept:
+                        assert await place.head(each.what.digest)
                     of_kept = each.path == path and any(
                         each.tag.startswith(digest.fallback_tag()) for digest in kept if each.tag
                     )
                     assert not of_kept or each.tag in tags
+        still = [each.what for name in stays for each in sample.releases.get(name, ())]
+        still += [each.what for each in (*sample.foreign, *sample.referrers)]
+        needed = set[Digest]().union(*map(digests, still))
+        for path, place in places.items():
+            gone = [each for name in sample.releases.keys() - stays for each in sample.releases[name]]
+            for root in {each.what.digest for each in gone if each.path == path} - needed:
+                assert sample.referrers or await place.head(root) is None
         assert {*stays} & sample.releases.keys() == {
             tag for tag in await mirror.records.tags() if not tag.startswith("prune-")
         }
@@ -386,15 +430,24 @@ async def survives(settings: Settings, sample: Sample, after: int) -> None:
 
 class TestProperty:
     @given(samples(by_subject=False), st.integers(0, 12))
-    @hypothesis.settings(max_examples=40, deadline=None)
+    @hypothesis.settings(max_examples=30, deadline=None)
     def test_in_a_layout(self, sample: Sample, after: int) -> None:
         """For any mirror, policy and moment of the end."""
         with fresh("layout", "") as settings:
             asyncio.run(survives(settings, sample, after))
 
+    @given(samples(), st.integers(0, 12))
+    @hypothesis.settings(
+        max_examples=20, deadline=None, suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture]
+    )
+    def test_with_the_referrers_api(self, referrers_host: str, sample: Sample, after: int) -> None:
+        """For any mirror, policy and moment of the end, where the registry lists what refers to an image."""
+        with fresh("registry", referrers_host) as settings:
+            asyncio.run(survives(settings, sample, after))
+
     @given(samples(by_subject=False), st.integers(0, 12))
     @hypothesis.settings(
-        max_examples=10, deadline=None, suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture]
+        max_examples=8, deadline=None, suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture]
     )
     def test_in_docker_registry(self, open_distribution: Distribution, sample: Sample, after: int) -> None:
         """For any mirror, policy and moment of the end."""

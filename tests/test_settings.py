@@ -388,6 +388,16 @@ class TestFile:
             id="name that is a path",
         ),
         pytest.param(
+            "[retention]\nkeep = {egde = 3}",
+            'retention: keep: there is no channel "egde": there is edge and stable',
+            id="a rule for no channel",
+        ),
+        pytest.param(
+            "[retention]\nkeep = {edge = 0}",
+            "retention.keep.edge is 0: expected",
+            id="a rule that keeps nothing",
+        ),
+        pytest.param(
             '[overrides.config_maps]\nenabled = true\n'
             '[destinations.EU_west]\nkind = "layout"\ndirectory = "a"\n'
             '[destinations.eu-west]\nkind = "layout"\ndirectory = "b"',
