@@ -131,12 +131,12 @@ def needed(stock: Stock, going: Part, kept: Iterable[Digest]) -> frozenset[Diges
     return frozenset(_reached({*tagged, *kept}, beside))
 
 
-def clearing(stock: Stock, going: Part, stays: frozenset[Digest]) -> Clearing:
-    """What goes of *going* where *stays* is needed."""
+def clearing(stock: Stock, going: Part, stays: frozenset[Digest], *, safe: frozenset[Digest] = frozenset()) -> Clearing:
+    """What goes of *going* where *stays* is needed; what is *safe* loses nothing with its last tag."""
     manifests = (going.manifests & set(stock.manifests)) - stays
     held = {tag: digest for tag, digest in going.tags.items() if stock.tags.get(tag) == digest}
     other = {digest for tag, digest in stock.tags.items() if tag not in held}
-    alone = {tag for tag, digest in held.items() if digest in other - manifests and not _is_digest_tag(tag)}
+    alone = {tag for tag, digest in held.items() if digest in (other | safe) - manifests and not _is_digest_tag(tag)}
     tags = {tag: digest for tag, digest in sorted(held.items()) if digest in manifests or tag in alone}
     stuck = tuple(sorted(tag for tag, digest in held.items() if tag not in tags and not _is_digest_tag(tag)))
     return Clearing(tags, tuple(sorted(alone)), _waves(stock, manifests), stuck)

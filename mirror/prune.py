@@ -83,6 +83,8 @@ class Seen:
     path: str
     stock: Stock
     clearing: Clearing
+    stays: frozenset[Digest]
+    """What is needed; in a layout by any of its names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,11 +283,23 @@ class Pruner:
         stays = {path: needed(each, going.get(path, Part()), digests.get(path, ())) for path, each in stocks.items()}
         if self.mirror.stores_once:
             stays = dict.fromkeys(stays, frozenset().union(*stays.values()))
-        return tuple(self._seen(path, each, going.get(path, Part()), stays[path]) for path, each in stocks.items())
+        safe = frozenset[Digest]()
+        if self.mirror.stores_once:  # what another name has stays by that
+            safe = frozenset(
+                digest
+                for path, each in stocks.items()
+                for tag, digest in each.tags.items()
+                if tag not in going.get(path, Part()).tags
+            )
+        return tuple(
+            self._seen(path, each, going.get(path, Part()), stays[path], safe) for path, each in stocks.items()
+        )
 
-    def _seen(self, path: str, there: Stock, going: Part, stays: frozenset[Digest]) -> Seen:
-        goes = clearing(there, going, stays)
-        return Seen(path, there, goes if self.mirror.deleter.untags else goes.with_manifests_alone())
+    def _seen(
+        self, path: str, there: Stock, going: Part, stays: frozenset[Digest], safe: frozenset[Digest] = frozenset()
+    ) -> Seen:
+        goes = clearing(there, going, stays, safe=safe)
+        return Seen(path, there, goes if self.mirror.deleter.untags else goes.with_manifests_alone(), stays)
 
     async def _delete_records(self, tags: Collection[str]) -> Seen:
         """*tags* of the repository of records are gone, and all that only hangs on them."""
@@ -300,7 +314,7 @@ class Pruner:
         if goes.alone:
             await self.mirror.deleter.untag(path, goes.alone)
         if goes.waves:
-            await self.mirror.deleter.delete(path, goes.waves)
+            await self.mirror.deleter.delete(path, goes.waves, seen.stays)
         log.info(
             "prune.cleared",
             repository=seen.path,

@@ -168,6 +168,14 @@ class TestCases:
 
         assert (((old.digest,),), {}) == (goes.waves, goes.tags)
 
+    def test_a_tag_that_was_written_anew_since(self) -> None:
+        """What an older run had on its list is not what is there now."""
+        old, new = image(b"old"), image(b"new")
+        there, going = seen(("old", new), beside=(old,)), Part({"old": old.digest}, frozenset({old.digest, new.digest}))
+        goes = clearing(there, going, needed(there, going, ()))
+
+        assert (((old.digest,),), {}) == (goes.waves, goes.tags)
+
     def test_bytes(self) -> None:
         """Manifests and blobs that nothing names any more, each once, over all repositories."""
         old, new = image(b"shared", b"old" * 100), image(b"shared", b"new")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import tempfile
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import timedelta
@@ -246,11 +246,24 @@ class Interrupting:
     async def untag(self, path: str, tags: Any) -> None:
         await self._deleter.untag(path, tags)
 
-    async def delete(self, path: str, waves: Any) -> None:
-        await self._deleter.delete(path, waves)
+    async def delete(self, path: str, waves: Any, stays: Any) -> None:
+        await self._deleter.delete(path, waves, stays)
         if not self._is_done:
             self._is_done = True
             await self._then()
+
+
+@pytest.mark.parametrize("into", ["layout"], indirect=True)
+async def test_what_another_name_of_a_layout_needs(into: Into, upstream: Upstream) -> None:
+    """It is stored once, and stays; nobody says that it went."""
+    proxy = upstream.images[f"cr.l5d.io/linkerd/proxy:{OLD}"]
+    upstream.put(f"cr.l5d.io/linkerd/web:{NEW}", proxy)
+    await everything(into(), upstream)
+    report = await prune(into(), yes=True)
+
+    assert {NEW} == (await tags(into()))["proxy"]
+    assert not [told for told in only(report).manifests if told.endswith(str(proxy.digest))]
+    assert 0 == (await verify(into(), NEW, deep=True)).exit_code
 
 
 async def test_a_registry_that_deletes_nothing(upstream: Upstream, tmp_path: Path) -> None:
@@ -356,10 +369,10 @@ class Ending:
             self._count()
             await self._deleter.untag(path, [tag])
 
-    async def delete(self, path: str, waves: Sequence[Sequence[Digest]]) -> None:
+    async def delete(self, path: str, waves: Sequence[Sequence[Digest]], stays: Collection[Digest]) -> None:
         for digest in (digest for wave in waves for digest in wave):
             self._count()
-            await self._deleter.delete(path, [[digest]])
+            await self._deleter.delete(path, [[digest]], stays)
 
     def _count(self) -> None:
         self._left -= 1

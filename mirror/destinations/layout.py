@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from mirror.oci.content import Digest
@@ -29,6 +29,6 @@ class LayoutDeleter:
         """See Deleter."""
         await self.layout.untag({f"{path}:{tag}" for tag in tags})
 
-    async def delete(self, path: str, waves: Sequence[Sequence[Digest]]) -> None:
+    async def delete(self, path: str, waves: Sequence[Sequence[Digest]], stays: Collection[Digest]) -> None:
         """See Deleter; what another name of the layout needs stays, blobs that nothing names go too."""
-        await self.layout.delete(path, [digest for wave in waves for digest in wave])
+        await self.layout.delete(path, [digest for wave in waves for digest in wave], stays)

@@ -6,7 +6,7 @@ registry refuse that, docker-registry 2.8 does, and others take the manifest wit
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from mirror.errors import NotFound, RegistryError
@@ -42,7 +42,12 @@ class RegistryDeleter:
         """See Deleter."""
         raise AssertionError((path, tags))
 
-    async def delete(self, path: str, waves: Sequence[Sequence[Digest]]) -> None:
+    async def delete(
+        self,
+        path: str,
+        waves: Sequence[Sequence[Digest]],
+        stays: Collection[Digest],  # noqa: ARG002
+    ) -> None:
         """See Deleter."""
         repository = self.registry.repository(path)
         for digest in (digest for wave in waves for digest in wave):

@@ -58,9 +58,10 @@ class Deleter(Protocol):
         """
         ...
 
-    async def delete(self, path: str, waves: Sequence[Sequence[Digest]]) -> None:
+    async def delete(self, path: str, waves: Sequence[Sequence[Digest]], stays: Collection[Digest]) -> None:
         """The manifests of *waves* are gone from *path*, wave after wave, with every tag that named one of them.
 
+        The manifests that *stays* has stay whole, be they tagged or not: a registry sees to their blobs by itself.
         What is gone already is no failure. Raises a MirrorError for the first that cannot be deleted.
         """
         ...

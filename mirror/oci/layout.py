@@ -36,7 +36,7 @@ from mirror.errors import BadReference, ContentError, LayoutError, ManifestError
 from mirror.http.gate import Gate
 from mirror.oci.blob import Body, Upload
 from mirror.oci.content import Descriptor, Digest, verified
-from mirror.oci.manifest import INDEXES, MANIFESTS, OCI_INDEX, SIZE_MAX, Manifest
+from mirror.oci.manifest import INDEXES, MANIFESTS, OCI_INDEX, OCI_MANIFEST, SIZE_MAX, Manifest
 
 REF_NAME = "org.opencontainers.image.ref.name"
 INDEX_SIZE_MAX = 64 * 1024 * 1024
@@ -153,13 +153,13 @@ class Layout:
     async def untag(self, names: Collection[str]) -> None:
         """Afterwards index.json has no entry that is called one of *names*, durably; what they named stays."""
         async with self._writing:
-            await asyncio.to_thread(self._remove, lambda entry: _ref_name(entry) in names, ())
+            await asyncio.to_thread(self._remove, lambda entry: _ref_name(entry) in names, (), ())
 
-    async def delete(self, name: str, digests: Collection[Digest]) -> None:
+    async def delete(self, name: str, digests: Collection[Digest], stays: Collection[Digest] = ()) -> None:
         """The manifests *digests* are called `NAME:…` no longer; those that nothing names any more are gone.
 
-        With them go their blobs that no other manifest of the layout names. Raises LayoutError, and has deleted
-        nothing, where it cannot be known what is still named.
+        With them go their blobs that no other manifest of the layout names, nor one that *stays* without a name.
+        Raises LayoutError or ContentError, and has deleted nothing, where it cannot be known what is still named.
         """
         gone = set(map(str, digests))
 
@@ -167,16 +167,16 @@ class Layout:
             return _ref_name(entry).rpartition(":")[0] == name and entry.get("digest") in gone
 
         async with self._writing:
-            await asyncio.to_thread(self._remove, goes, digests)
+            await asyncio.to_thread(self._remove, goes, digests, stays)
 
-    def _remove(self, goes: Callable[[Any], bool], digests: Collection[Digest]) -> None:
+    def _remove(self, goes: Callable[[Any], bool], digests: Collection[Digest], stays: Collection[Digest]) -> None:
         path = self.directory / _INDEX
         if not self.exists():
             return
         with self._locked():
             index = self._index()
             kept = [entry for entry in index["manifests"] if not goes(entry)]
-            named = self._named(kept)
+            named = self._named(kept, stays)
             if kept != index["manifests"]:
                 with _mapped("write", path):
                     self._replace_index({**index, "manifests": kept})
@@ -194,9 +194,10 @@ class Layout:
                         self.blob(blob.digest).unlink(missing_ok=True)
             path.unlink(missing_ok=True)
 
-    def _named(self, entries: Iterable[Any]) -> set[Digest]:
-        """Everything that *entries* of index.json need: manifests, what those list, and their blobs."""
+    def _named(self, entries: Iterable[Any], stays: Iterable[Digest]) -> set[Digest]:
+        """Everything that *entries* of index.json, and what *stays*, need: manifests, what those list, their blobs."""
         found, left = set[Digest](), [_described(entry, self.directory / _INDEX) for entry in entries]
+        left += [Descriptor(OCI_MANIFEST, digest, 0) for digest in stays]
         while left:
             descriptor = left.pop()
             if descriptor.digest in found:

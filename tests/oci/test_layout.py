@@ -551,6 +551,17 @@ async def test_what_is_deleted(layout: Layout, layout_directory: Path) -> None:
     assert all(layout.blob(part.digest).exists() for part in listed.graph())
 
 
+async def test_what_stays_without_a_name(layout: Layout) -> None:
+    """It keeps its blobs, those too that what is deleted has."""
+    kept, old = image(b"shared", b"kept"), image(b"shared", b"old")
+    await push(layout.repository("a"), kept)
+    await push(layout.repository("a"), old, tag="v1")
+    await layout.delete("a", [old.digest], [kept.digest])
+
+    assert all(layout.blob(Digest.of(data)).exists() for data in (b"shared", b"kept"))
+    assert not layout.blob(Digest.of(b"old")).exists()
+
+
 async def test_a_tag_that_is_deleted(layout: Layout) -> None:
     """Its manifest stays; entries of others, and unknown keys, too."""
     await push(layout.repository("a"), image(b"a"), tag="v1")

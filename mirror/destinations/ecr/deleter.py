@@ -6,7 +6,7 @@ lists is refused (ImageReferencedByManifestList), so that the index goes a call 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
@@ -36,7 +36,12 @@ class EcrDeleter:
         """See Deleter."""
         await self._delete(path, ({"imageTag": tag} for tag in tags))
 
-    async def delete(self, path: str, waves: Sequence[Sequence[Digest]]) -> None:
+    async def delete(
+        self,
+        path: str,
+        waves: Sequence[Sequence[Digest]],
+        stays: Collection[Digest],  # noqa: ARG002
+    ) -> None:
         """See Deleter."""
         for wave in waves:
             await self._delete(path, ({"imageDigest": str(digest)} for digest in wave))

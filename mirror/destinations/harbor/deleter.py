@@ -6,7 +6,7 @@ deleteDeeply): those are gone when they are asked for. Neither goes where an imm
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from mirror.destinations.harbor.api import HarborApi
@@ -37,7 +37,12 @@ class HarborDeleter:
         for tag in tags:
             await self.api.delete_tag(path, tag)
 
-    async def delete(self, path: str, waves: Sequence[Sequence[Digest]]) -> None:
+    async def delete(
+        self,
+        path: str,
+        waves: Sequence[Sequence[Digest]],
+        stays: Collection[Digest],  # noqa: ARG002
+    ) -> None:
         """See Deleter."""
         for digest in (digest for wave in waves for digest in wave):
             await self.api.delete_artifact(path, digest)

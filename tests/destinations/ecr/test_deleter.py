@@ -57,20 +57,20 @@ class TestDeleter:
         """A call a wave: ECR refuses to delete what an index lists."""
         children = [child.digest for child in there.children]
         with pytest.raises(RegistryError, match=r"ecr:BatchDeleteImage \(ImageReferencedByManifestList: sha256:"):
-            await EcrDeleter(api).delete(NAME, [children])
-        await EcrDeleter(api).delete(NAME, [[there.digest], children])
+            await EcrDeleter(api).delete(NAME, [children], ())
+        await EcrDeleter(api).delete(NAME, [[there.digest], children], ())
 
         assert [] == ecr.repository(NAME).images
 
     async def test_what_is_gone(self, ecr: Ecr, api: EcrApi, there: Image) -> None:
         """It is no failure."""
-        await EcrDeleter(api).delete(NAME, [[Digest.of(b"none"), there.digest]])
+        await EcrDeleter(api).delete(NAME, [[Digest.of(b"none"), there.digest]], ())
 
         assert set() == tags(ecr)
 
     async def test_many(self, ecr: Ecr, api: EcrApi, there: Image) -> None:
         """A hundred a call, as many as ECR takes."""
-        await EcrDeleter(api).delete(NAME, [[Digest.of(bytes([number])) for number in range(201)]])
+        await EcrDeleter(api).delete(NAME, [[Digest.of(bytes([number])) for number in range(201)]], ())
 
         asked = [len(call.asked["imageIds"]) for call in ecr.calls if call.action == "BatchDeleteImage"]
         assert [100, 100, 1] == asked
@@ -79,7 +79,7 @@ class TestDeleter:
         """The statement that is missing is told."""
         ecr.denied.add("ecr:BatchDeleteImage")
         with pytest.raises(AccessDenied, match="ecr:BatchDeleteImage"):
-            await EcrDeleter(api).delete(NAME, [[there.digest]])
+            await EcrDeleter(api).delete(NAME, [[there.digest]], ())
 
 
 @pytest.fixture
