@@ -9,7 +9,7 @@ COMPILE := .cache/uv/bin/uv pip compile --quiet --universal --python-version 3.1
 # In CI a test that is skipped is a test that fails.
 PYTEST := $(BIN)/python -m pytest $(if $(CI),-p tests.no_skips)
 
-.PHONY: demo test check faults kills real-charts bench bench-tools scale lock clean
+.PHONY: demo test check faults kills real-charts bench bench-tools scale chart lock clean
 
 demo: .venv/runtime.stamp  ## the whole job, offline
 	$(BIN)/mirror demo
@@ -54,6 +54,9 @@ bench-tools:  ## what `make bench` needs: Debian's packages, as root, and the ot
 scale: COUNT = 1000
 scale: .venv/dev.stamp  ## planning and a sync in step over COUNT small releases, to docs/performance.md
 	$(BIN)/python -m tests.bench.scale --write --count $(COUNT)
+
+chart: .venv/dev.stamp  ## the README and the schema of helm/mirror, from its values.yaml
+	$(BIN)/python -m tests.chart
 
 lock: .cache/uv/bin/uv  ## after a change of dependencies; LOCK_FLAGS=--upgrade for what is newest
 	$(COMPILE) pyproject.toml --output-file requirements.lock
