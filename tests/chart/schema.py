@@ -1,4 +1,4 @@
-"""values.schema.json: closed, so that a key that is misspelt is refused by name; its `config` is mirror's own schema."""
+"""values.schema.json: closed, so that a key that is misspelt is refused by name; `config` is mirror's own schema."""
 
 from __future__ import annotations
 

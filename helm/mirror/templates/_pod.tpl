@@ -236,6 +236,10 @@ podFailurePolicy:
         containerName: mirror
         operator: In
         values: [2, 3]
+      {{- /* until 1.29 the API's schema said that there must be some (kubernetes/kubernetes#119934) */}}
+      {{- if semverCompare "<1.29.0-0" .root.Capabilities.KubeVersion.Version }}
+      onPodConditions: []
+      {{- end }}
     - action: Ignore
       onPodConditions:
         - type: DisruptionTarget
