@@ -10,7 +10,7 @@ mirror.config.urls        JSON: every host that is contacted, as URL or as HOST[
 {{- $config := deepCopy .Values.config -}}
 {{- range $host, $credential := .Values.registryCredentials -}}
 {{- $registry := deepCopy (dig "registries" $host dict $config) -}}
-{{- $_ := set $registry "password_file" (printf "/var/run/mirror/credentials/%s/password" (include "mirror.credentials.folder" $host)) -}}
+{{- $_ := set $registry "password_file" (printf "/var/run/mirror/credentials/%s/password" $host) -}}
 {{- with $credential.username }}{{ $_ := set $registry "username" . }}{{ end -}}
 {{- $_ := set $config "registries" (merge (dict $host $registry) ($config.registries | default dict)) -}}
 {{- end -}}
@@ -19,11 +19,6 @@ config.toml: |
 {{- range $name, $text := .Values.configFiles }}
 {{ $name | quote }}: {{ $text | toJson }}
 {{- end }}
-{{- end -}}
-
-{{/* A host as the name of a folder: a path of a mount may hold no colon. */}}
-{{- define "mirror.credentials.folder" -}}
-{{- . | replace ":" "_" -}}
 {{- end -}}
 
 {{- define "mirror.config.port" -}}

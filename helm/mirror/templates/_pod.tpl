@@ -127,7 +127,7 @@ spec:
               name: {{ $credential.existingSecret }}
               items:
                 - key: {{ $credential.passwordKey | default "password" }}
-                  path: {{ include "mirror.credentials.folder" $host }}/password
+                  path: {{ printf "%s/password" $host | quote }}
           {{- end }}
     {{- end }}
     {{- with $values.dockerConfig.existingSecret }}

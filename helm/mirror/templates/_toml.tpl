@@ -1,7 +1,7 @@
 {{/*
 Values as TOML. Helm's own toToml will not do: numbers of a values file are floats to it (a quota of 1000000000 comes out
 as 1e+09 in Helm 4 and as 1000000000.0 in Helm 3, neither a whole number), and what it cannot write, it writes as the text
-of the error.
+of the error. JSON's numbers are TOML's, whole ones without a point.
 
 mirror.toml         a table: its own keys first, then the tables below it, each with its header
                     (dict "table" MAP "path" LIST of the keys that lead to it, spelt)
@@ -33,8 +33,6 @@ A key whose value is null is left out, as Helm leaves out what null takes away.
 {{- define "mirror.toml.value" -}}
 {{- if kindIs "string" . -}}
 {{- include "mirror.toml.string" . -}}
-{{- else if kindIs "float64" . -}}
-{{- if eq . (floor .) }}{{ printf "%.0f" . }}{{ else }}{{ toJson . }}{{ end -}}
 {{- else if kindIs "slice" . -}}
 [{{ range $index, $each := . }}{{ if $index }}, {{ end }}{{ include "mirror.toml.value" $each }}{{ end }}]
 {{- else if kindIs "map" . -}}
@@ -48,7 +46,7 @@ A key whose value is null is left out, as Helm leaves out what null takes away.
 {{- else if kindIs "invalid" . -}}
 {{- fail "config: a list holds null, which TOML cannot say" -}}
 {{- else -}}
-{{- . -}}
+{{- toJson . -}}
 {{- end -}}
 {{- end -}}
 
