@@ -110,7 +110,7 @@ class Service:
 def listening(host: str, port: int) -> socket.socket:
     """A socket that listens at *host*, a name or an address, and *port*; raises UsageError where it cannot.
 
-    `::` is every address, of IPv4 too, whatever the system says of IPv6's sockets; where there is no IPv6, it is 0.0.0.0.
+    `::` is every address, of IPv4 too, whatever the system's default is; without IPv6 it is 0.0.0.0.
     """
     try:
         if host == "::" and socket.has_dualstack_ipv6():

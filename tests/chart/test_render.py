@@ -409,7 +409,7 @@ class TestAlerts:
         return [each for group in found["spec"]["groups"] for each in group["rules"]]
 
     def test_as_they_are(self) -> None:
-        """They are those of the file, templates of Prometheus's own left alone, each with its heading of the runbook."""
+        """They are those of the file, Prometheus's templates left alone, each with its heading of the runbook."""
         base = "https://example.com/operations.md"
         expected = copy.deepcopy(self.GROUPS)
         for rule in (rule for group in expected for rule in group["rules"]):
