@@ -236,7 +236,7 @@ podFailurePolicy:
         containerName: mirror
         operator: In
         values: [2, 3]
-      {{- /* until 1.29 the API's schema said that there must be some (kubernetes/kubernetes#119934) */}}
+      {{- /* up to 1.28 the published schema asks for them, empty or not, and Helm and kubectl validate by it */}}
       {{- if semverCompare "<1.29.0-0" .root.Capabilities.KubeVersion.Version }}
       onPodConditions: []
       {{- end }}
