@@ -9,7 +9,7 @@ COMPILE := .cache/uv/bin/uv pip compile --quiet --universal --python-version 3.1
 # In CI a test that is skipped is a test that fails.
 PYTEST := $(BIN)/python -m pytest $(if $(CI),-p tests.no_skips)
 
-.PHONY: demo test check faults kills kubernetes real-charts bench bench-tools scale shards metrics-page lock clean
+.PHONY: demo test check chart faults kills kubernetes real-charts bench bench-tools scale shards metrics-page lock clean
 
 demo: .venv/runtime.stamp  ## the whole job, offline
 	$(BIN)/mirror demo
@@ -61,6 +61,9 @@ scale: .venv/dev.stamp  ## planning and a sync in step over COUNT small releases
 shards: RUNS = 2
 shards: .venv/dev.stamp  ## one process and eight that share the work, to docs/performance.md; as root
 	$(BIN)/python -m tests.bench.shards --write --runs $(RUNS)
+
+chart: .venv/dev.stamp  ## the README and the schema of helm/mirror, from its values.yaml
+	$(BIN)/python -m tests.chart
 
 metrics-page: .venv/dev.stamp  ## docs/metrics.md, from the code
 	$(BIN)/python -m tests.service.metrics_page

@@ -108,8 +108,14 @@ class Service:
 
 
 def listening(host: str, port: int) -> socket.socket:
-    """A socket that listens at *host*, a name or an address, and *port*; raises UsageError where it cannot."""
+    """A socket that listens at *host*, a name or an address, and *port*; raises UsageError where it cannot.
+
+    `::` is every address, of IPv4 too, whatever the system's default is; without IPv6 it is 0.0.0.0.
+    """
     try:
+        if host == "::" and socket.has_dualstack_ipv6():
+            return socket.create_server((host, port), family=socket.AF_INET6, backlog=_BACKLOG, dualstack_ipv6=True)
+        host = "0.0.0.0" if host == "::" else host  # noqa: S104 - that is what was asked for
         family, kind, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
