@@ -139,6 +139,16 @@ class TestBuild:
         }
         assert all(re.fullmatch(r"[0-9a-f]{64}  \S+", line) for line in checksums)
 
+    def test_its_arguments_are_documented(self) -> None:
+        """docs/image.md has each that an operator gives, with its default where that is short."""
+        declared = re.findall(r"^ARG (\w+)=?(.*)$", (PROJECT / "Dockerfile").read_text(), re.MULTILINE)
+        told = re.findall(
+            r"^\| `([A-Z0-9_]+)` \| `?([^`|]*)`? \|", (PROJECT / "docs/image.md").read_text(), re.MULTILINE
+        )
+
+        assert {name for name, _ in declared} - {"TARGETARCH"} == {name for name, _ in told}
+        assert {default for _, default in told} >= {dict(reversed(declared))[name] for name in ("BASE", "HELM_VERSION")}
+
     @pytest.mark.parametrize(
         "checksum", [pytest.param("0" * 64, id="another was given"), pytest.param("", id="ours, of the real archive")]
     )
