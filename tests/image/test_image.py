@@ -80,17 +80,17 @@ def scratch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         absent("debootstrap, and an image's files as they are owned, need root")
     directory = tmp_path_factory.mktemp("image")
     yield directory
+    unmount_below(directory)
     shutil.rmtree(directory)
 
 
 @pytest.fixture(scope="module")
-def buildah(scratch: Path) -> Iterator[Buildah]:
+def buildah(scratch: Path) -> Buildah:
     """Buildah, with the base."""
     program = Buildah(require("buildah"), scratch / "storage")
     program.directory.mkdir()
     program.imported(debian(scratch))
-    yield program
-    program("umount", "--all")
+    return program
 
 
 @pytest.fixture(scope="module")
@@ -314,6 +314,13 @@ def configuration(scratch: Path, told: dict[str, object]) -> Path:
     }
     write_toml(directory / "config.toml", document)
     return directory
+
+
+def unmount_below(directory: Path) -> None:
+    """Nothing is mounted below *directory*, not by a debootstrap or a buildah either that was interrupted."""
+    mounted = [line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()]
+    for place in sorted((each for each in mounted if Path(each).is_relative_to(directory)), reverse=True):
+        subprocess.run(["umount", place], check=True)
 
 
 def files(root: Path) -> Iterator[Path]:
