@@ -10,10 +10,11 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from mirror.service.ledger import Ledger
+from mirror.service.metrics import Metrics
 
 
-def application(ledger: Ledger, stuck_after: timedelta) -> Starlette:
-    """The application that shows *ledger*."""
+def application(ledger: Ledger, stuck_after: timedelta, metrics: Metrics) -> Starlette:
+    """The application that shows *ledger* and *metrics*."""
 
     async def livez(_: Request) -> Response:
         idle_s = ledger.progress.idle_s if ledger.current else 0.0
@@ -26,4 +27,8 @@ def application(ledger: Ledger, stuck_after: timedelta) -> Starlette:
             return PlainTextResponse("the first run has not ended\n", 503)
         return PlainTextResponse("ok\n")
 
-    return Starlette(routes=[Route("/livez", livez), Route("/readyz", readyz)])
+    async def metrics_(request: Request) -> Response:
+        body, content_type = metrics.exposition(request.headers.get("accept", ""))
+        return Response(body, headers={"Content-Type": content_type})
+
+    return Starlette(routes=[Route("/livez", livez), Route("/readyz", readyz), Route("/metrics", metrics_)])
