@@ -9,19 +9,25 @@ COMPILE := .cache/uv/bin/uv pip compile --quiet --universal --python-version 3.1
 # In CI a test that is skipped is a test that fails.
 PYTEST := $(BIN)/python -m pytest $(if $(CI),-p tests.no_skips)
 
-.PHONY: demo test check chart faults kills kubernetes real-charts bench bench-tools scale shards metrics-page lock clean
+.PHONY: demo test check chart image faults kills kubernetes real-charts bench bench-tools scale shards metrics-page lock clean
 
 demo: .venv/runtime.stamp  ## the whole job, offline
 	$(BIN)/mirror demo
 
 test: check  ## everything that is checked
-	$(PYTEST) -n auto
+	$(PYTEST) -n auto --dist loadgroup
 
 check: .venv/dev.stamp  ## format, lint, types, import rules
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(PYTEST) -q tests/test_architecture.py
+
+CONTAINER ?= docker
+TAG ?= mirror
+image:  ## the container image: [CONTAINER=docker] [TAG=mirror] [IMAGE_FLAGS=…]; docs/image.md
+	$(CONTAINER) build --build-arg VERSION=$$(sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml) \
+		--build-arg REVISION=$$(git rev-parse HEAD) --tag $(TAG) $(IMAGE_FLAGS) .
 
 SEEDS ?= 1000
 START ?= 0
@@ -72,6 +78,7 @@ lock: .cache/uv/bin/uv  ## after a change of dependencies; LOCK_FLAGS=--upgrade 
 	$(COMPILE) pyproject.toml --output-file requirements.lock
 	$(COMPILE) pyproject.toml --group build --constraint requirements.lock --output-file requirements-build.lock
 	$(COMPILE) pyproject.toml --group build --group dev --constraint requirements.lock --output-file requirements-dev.lock
+	$(COMPILE) --group build --constraint requirements-build.lock --output-file requirements-wheel.lock
 
 clean:  ## what the targets have made
 	rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis dist
