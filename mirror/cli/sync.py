@@ -72,7 +72,9 @@ async def _sync(
     async with App(context.settings, context.environ) as app:
         with context.progress() as progress:
             syncer = app.syncer(progress, to, parse_accepted(accept))
-            return await syncer.sync(app.selectors(releases), refresh=refresh)
+            report = await syncer.sync(app.selectors(releases), refresh=refresh)
+        structlog.get_logger().info("sync.finished", **report.log_line())
+        return report
 
 
 def print_report(report: SyncReport) -> None:
