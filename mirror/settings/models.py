@@ -477,9 +477,9 @@ class Schedule(_Table):
     timezone: str = "UTC"
     """Of cron."""
     jitter: Duration = timedelta(minutes=5)
-    """A run begins this much later at most."""
+    """A run begins this much later at most, and no later than by a tenth of *every*."""
     retry_after_failure: Duration = timedelta(minutes=5)
-    """After a run that failed, not one that was refused; 0s: the next regular one."""
+    """After a run that failed, then twice as long; not after one that was refused. 0s: the next regular one."""
     deep_verify: Duration = timedelta(hours=168)
     """How often every byte in the mirrors is read and hashed; 0s: never."""
     stuck_after: Duration = timedelta(minutes=30)
