@@ -292,7 +292,7 @@ class TestReload:
             loop.bell.ring("deep_verify", "schedule")
             seat.configure(releases=[NEXT])
             seat.upstream.publish(NEXT)
-            while loop.ledger.current is None:
+            while loop.ledger.current is None:  # noqa: ASYNC110 - it is over in a few turns
                 await asyncio.sleep(0)
             loop.reload()
             await seat.runs(3)
