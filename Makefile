@@ -9,7 +9,7 @@ COMPILE := .cache/uv/bin/uv pip compile --quiet --universal --python-version 3.1
 # In CI a test that is skipped is a test that fails.
 PYTEST := $(BIN)/python -m pytest $(if $(CI),-p tests.no_skips)
 
-.PHONY: demo test check faults kills real-charts bench bench-tools scale lock clean
+.PHONY: demo test check faults kills soak real-charts bench bench-tools scale lock clean
 
 demo: .venv/runtime.stamp  ## the whole job, offline
 	$(BIN)/mirror demo
@@ -33,6 +33,11 @@ KILLS ?= 200
 TERMS ?= 50
 kills: .venv/dev.stamp  ## ended, or robbed of what it needs, at any moment: [KILLS=200] [TERMS=50] [JOBS=2]; as root, for a full disk
 	$(BIN)/python -m tests.kills --kills $(KILLS) --terms $(TERMS) --jobs $(JOBS)
+
+MINUTES ?= 30
+EVERY ?= 5s
+soak: .venv/dev.stamp  ## the service for a long time, with faults and restarts: [MINUTES=30] [EVERY=5s] [SEED=1]
+	$(BIN)/python -m tests.soak --minutes $(MINUTES) --every $(EVERY) $(if $(SEED),--seed $(SEED))
 
 HELM ?= helm
 COUNT ?= 100
