@@ -104,6 +104,21 @@ async def test_a_failure_is_tried_again(seat: Seat) -> None:
     assert after - now > timedelta(hours=99)
 
 
+async def test_a_failure_that_is_over(seat: Seat) -> None:
+    """A run that goes well before the retry is due takes its place."""
+    seat.upstream.registry.faults.append(gone())
+    async with seat.working(schedule={"retry_after_failure": "1h"}) as loop:
+        await seat.runs(1)
+        before = loop.timetable.next("retry")
+        seat.upstream.registry.faults.clear()
+        loop.reload()
+        await seat.runs(2)
+        after = loop.timetable.next("retry")
+
+    assert before is not None
+    assert after is None
+
+
 def test_how_long_is_waited() -> None:
     """Twice as long each time; a service that was down for a year can still count."""
     minutes = [retry_wait(timedelta(minutes=5), failures) / timedelta(minutes=1) for failures in (1, 2, 3, 4)]
@@ -231,8 +246,10 @@ class TestDeepVerification:
                 seat.upstream.publish(NEXT)
                 loop.bell.ring("sync", "schedule")
                 await seat.runs(5)
+                seat.upstream.publish("edge-26.8.3")
                 loop.bell.ring("sync", "schedule")
                 await seat.runs(6)
+                wanted = dict(loop.bell._wanted)
 
         assert [
             ("sync", "start", "synced"),
@@ -240,8 +257,9 @@ class TestDeepVerification:
             ("sync", "schedule", "in_step"),
             ("sync", "schedule", "synced"),
             ("deep_verify", "retry", "not_in_step"),
-            ("sync", "schedule", "in_step"),
+            ("sync", "schedule", "synced"),
         ] == seat.outcomes
+        assert {} == wanted
         told = [each for each in logs if each["event"] == "verify.image_not_in_step"]
         assert str(layer) in told[0]["reason"]
         assert {("test", RELEASE)} == {(each["destination"], each["release"]) for each in told}
