@@ -48,6 +48,7 @@ from mirror.trust.seal import Seal
 if TYPE_CHECKING:
     from mirror.destinations.ecr.api import EcrApi
     from mirror.doctor.doctor import Doctor
+    from mirror.kubernetes.publisher import Publisher
     from mirror.linkerd.chart import ChartRepository
     from mirror.linkerd.versions import VersionsFile
 
@@ -407,6 +408,7 @@ class App:
             find_helm(),
             configuration,
             warnings,
+            self.publisher(),
         )
 
     def syncer(
@@ -418,6 +420,15 @@ class App:
     ) -> Syncer:
         """One run of a sync."""
         return Syncer(self.surveyor(to, accept, shard), find_helm(), progress)
+
+    def publisher(self) -> Publisher | None:
+        """Who puts into the cluster what a run has proven; None where nobody is to."""
+        wanted = self.settings.overrides.config_maps
+        if not wanted.enabled:
+            return None
+        from mirror.kubernetes.publisher import Publisher  # late, with httpx
+
+        return Publisher(self.environ, wanted.service_account, wanted.namespace, wanted.prefix)
 
 
 def parse_accepted(texts: Sequence[str]) -> dict[Reference, Digest]:

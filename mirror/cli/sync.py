@@ -70,9 +70,15 @@ async def _sync(
             "policy.signatures_off", reason="signatures are not checked: what is copied is what upstream has"
         )
     async with App(context.settings, context.environ) as app:
+        publisher = app.publisher()
+        if publisher is not None:
+            publisher.access()  # outside of a cluster that is told before a long run, not after it
         with context.progress() as progress:
             syncer = app.syncer(progress, to, parse_accepted(accept))
             report = await syncer.sync(app.selectors(releases), refresh=refresh)
+        if publisher is not None:
+            # what is asked for by hand is not what the configuration follows: it moves no channel
+            report = await publisher.publish(report, {} if releases else report.newest)
         structlog.get_logger().info("sync.finished", **report.log_line())
         return report
 

@@ -175,6 +175,8 @@ class Loop:
             mirrors = {mirror.name: mirror for mirror in syncer.surveyor.mirrors}
             self.ledger.keep(mirrors.keys())
             report = await syncer.sync(app.selectors(()))
+            if (publisher := app.publisher()) is not None:
+                report = await publisher.publish(report, report.newest)
             held = {
                 (each.destination, each.release): read
                 for each in report.releases
