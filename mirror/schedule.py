@@ -31,6 +31,7 @@ _WEEKDAYS = re.compile(rf"(?P<first>\*|{_DAY})(?:-(?P<last>{_DAY}))?(?:/(?P<step
 _EPOCH = datetime(2024, 1, 1, tzinfo=UTC)
 _SET = timedelta(seconds=20)
 _JITTER_MAX = 10  # a jitter of 5 minutes is not meant for what is due every minute
+_GAPS_MAX = 3000  # of every minute that is two days, of every day it is years
 
 log = structlog.get_logger()
 
@@ -121,6 +122,18 @@ class WallClock:
         before, self._difference = self._difference, self.wall() - self.steady()
         by = timedelta(seconds=self._difference - before)
         return by if abs(by) >= _SET else timedelta()
+
+
+def longest_gap(trigger: CronTrigger, since: datetime) -> timedelta:
+    """The longest time between two of its moments in the year after *since*, or among the first _GAPS_MAX."""
+    longest = timedelta()
+    moment = trigger.get_next_fire_time(None, since)
+    for _ in range(_GAPS_MAX):
+        following = moment and trigger.get_next_fire_time(moment, moment)
+        if moment is None or following is None or following - since > timedelta(days=366):
+            break
+        longest, moment = max(longest, following - moment), following
+    return longest
 
 
 class Timetable:

@@ -15,7 +15,7 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import structlog
 import uvicorn
@@ -25,6 +25,7 @@ from mirror.errors import UsageError, WorldError
 from mirror.service.configuration import Configuration
 from mirror.service.ledger import Ledger
 from mirror.service.loop import Loop
+from mirror.service.metrics import Metrics
 from mirror.service.signals import Signals, end_anyway
 from mirror.service.web import application
 from mirror.settings import Settings
@@ -51,14 +52,18 @@ class Service:
     configuration: Configuration
     ledger: Ledger
     environ: Mapping[str, str]
+    metrics: Metrics = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.metrics = Metrics(self.ledger, self.configuration)
 
     async def run(self) -> int:
         """Serves and works until a signal comes; the exit code: 0 after SIGTERM, 130 after SIGINT."""
         bound = listening(*self.configuration.settings.server.address)
-        loop = Loop(self.configuration, self.ledger, self._open_app)
+        loop = Loop(self.configuration, self.ledger, self._open_app, [self.metrics])
         server = _Server(
             uvicorn.Config(
-                application(self.ledger),
+                application(self.ledger, self.metrics),
                 log_config=None,
                 access_log=False,
                 lifespan="off",
@@ -87,7 +92,9 @@ class Service:
         return signals.exit_code
 
     def _open_app(self, settings: Settings) -> App:
-        return App(settings, self.environ)
+        app = App(settings, self.environ, meter=self.metrics.wire)
+        self.metrics.expect({mirror.name for mirror in app.mirrors()}, app.hosts())
+        return app
 
 
 def _why_it_ended(serving: asyncio.Task[None], working: asyncio.Task[None]) -> BaseException:

@@ -8,10 +8,11 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from mirror.service.ledger import Ledger
+from mirror.service.metrics import Metrics
 
 
-def application(ledger: Ledger) -> Starlette:
-    """The application that shows *ledger*."""
+def application(ledger: Ledger, metrics: Metrics) -> Starlette:
+    """The application that shows *ledger* and *metrics*."""
 
     async def livez(_: Request) -> Response:
         if stuck_s := ledger.stuck_s:
@@ -23,4 +24,8 @@ def application(ledger: Ledger) -> Starlette:
             return PlainTextResponse("the first run has not ended\n", 503)
         return PlainTextResponse("ok\n")
 
-    return Starlette(routes=[Route("/livez", livez), Route("/readyz", readyz)])
+    async def metrics_(request: Request) -> Response:
+        body, content_type = metrics.exposition(request.headers.get("accept", ""))
+        return Response(body, headers={"Content-Type": content_type})
+
+    return Starlette(routes=[Route("/livez", livez), Route("/readyz", readyz), Route("/metrics", metrics_)])
