@@ -526,11 +526,6 @@ def test_the_interval_is_the_longest(schedule: dict[str, str], seconds: float) -
     assert seconds == _scrape(metrics).value("mirror_run_interval_seconds", work="sync")
 
 
-def test_a_schedule_that_never_comes() -> None:
-    """Has no gaps."""
-    assert timedelta() == longest_gap(cron("0 0 31 2 *", "UTC"), NOW)
-
-
 def test_the_page_is_in_step_with_the_code() -> None:
     """`make metrics-page` writes it."""
     assert page() == PAGE.read_text()
