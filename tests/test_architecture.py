@@ -37,7 +37,7 @@ RULES: dict[str, tuple[str, ...]] = {
     "linkerd": ("errors", *OCI_TYPES),
     "linkerd.chart": ("errors", "http", "tasks", *OCI_TYPES),
     "plan": ("errors", *OCI_TYPES),
-    "report": ("errors", *OCI_TYPES, "plan", "trust.verdict"),
+    "report": ("errors", *OCI_TYPES, "plan", "trust.verdict", "shard"),
     "findings": (),
     "kubernetes": ("errors", "http", "findings", "report"),
     "kubernetes.names": (),

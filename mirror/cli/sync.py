@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 import click
 
 from mirror.cli import output
-from mirror.cli.options import releases_argument, to_option
+from mirror.cli.options import releases_argument, shard_option, to_option
 
 if TYPE_CHECKING:
     from mirror.cli.main import Context
     from mirror.report import ReleaseReport, SyncReport
+    from mirror.shard import Shard
 
 
 @click.command(name="sync")
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     metavar="REFERENCE@DIGEST",
     help="Settle a refusal: the tag is brought to this digest. May be given several times.",
 )
+@shard_option
 @output.output_option
 @click.pass_obj
 def command(
@@ -34,6 +36,7 @@ def command(
     to: str,
     refresh: bool,
     accept: tuple[str, ...],
+    shard: Shard,
     output_format: output.OutputFormat,
 ) -> int:
     r"""Bring destinations in step with Linkerd releases: copy, verify, record, write Helm values, prove them.
@@ -49,8 +52,10 @@ def command(
       mirror sync edge-26.8.3 --to registry.example.com/linkerd
       # a released tag moved upstream, and you have checked that it may
       mirror sync --accept cr.l5d.io/linkerd/proxy:edge-26.8.3@sha256:...
+      # one of eight processes that share the work, as an Indexed Job counts them
+      mirror sync --shard "$JOB_COMPLETION_INDEX/8"
     """
-    report = asyncio.run(_sync(context, releases, to, accept, refresh=refresh))
+    report = asyncio.run(_sync(context, releases, to, accept, shard, refresh=refresh))
     if output_format == "json":
         output.print_json(report.document())
     else:
@@ -59,7 +64,7 @@ def command(
 
 
 async def _sync(
-    context: Context, releases: tuple[str, ...], to: str, accept: tuple[str, ...], *, refresh: bool
+    context: Context, releases: tuple[str, ...], to: str, accept: tuple[str, ...], shard: Shard, *, refresh: bool
 ) -> SyncReport:
     import structlog
 
@@ -74,7 +79,7 @@ async def _sync(
         if publisher is not None:
             publisher.access()  # outside of a cluster that is told before a long run, not after it
         with context.progress() as progress:
-            syncer = app.syncer(progress, to, parse_accepted(accept))
+            syncer = app.syncer(progress, to, parse_accepted(accept), shard)
             report = await syncer.sync(app.selectors(releases), refresh=refresh)
         if publisher is not None:
             # what is asked for by hand is not what the configuration follows: it moves no channel
@@ -85,6 +90,8 @@ async def _sync(
 
 def print_report(report: SyncReport) -> None:
     """Prints *report* for people."""
+    if report.is_elsewhere:
+        output.print_line(f"shard {report.shard}: nothing to do, all that is asked for is in other shards")
     for release in report.releases:
         _print_release(release)
 

@@ -28,7 +28,6 @@ from mirror.report import (
     VerifiedRelease,
     VerifyReport,
 )
-from mirror.schedule import cron, longest_gap
 from mirror.service.configuration import Configuration
 from mirror.service.ledger import Ledger, Run, RunOutcome
 from mirror.service.loop import Observer
