@@ -234,13 +234,28 @@ async def test_a_clock_that_is_set_back() -> None:
 
 
 async def test_a_clock_that_is_set_forward() -> None:
-    """What is due by the new time is called, without waiting for what the old one said."""
-    clock, rung = Clock(), list[str]()
-    timetable = Timetable(WallClock(clock.wall), look_every_s=0.02)
+    """APScheduler, which sleeps for as long as it took an hour to be away, looks again at what is due."""
+    timetable = Timetable()
+    timetable.start()
+    try:
+        timetable.once("retry", HOUR, lambda: None)
+        await until(lambda: timetable._scheduler._timeout)
+        asleep = timetable._scheduler._timeout
+        timetable.clock_moved(HOUR)
+        await until(lambda: timetable._scheduler._timeout not in (None, asleep))
+    finally:
+        timetable.stop()
+
+    assert asleep.cancelled()
+
+
+async def test_what_a_clock_that_is_set_back_would_delay() -> None:
+    """It is called when it would have been: here at once."""
+    timetable, rung = Timetable(), list[str]()
     timetable.start()
     try:
         timetable.once("retry", HOUR, lambda: rung.append("retry"))
-        timetable.clock_moved(-HOUR)  # as if what was an hour away were due, while APScheduler still sleeps
+        timetable.clock_moved(-HOUR)
         await until(lambda: rung)
     finally:
         timetable.stop()
