@@ -9,7 +9,7 @@ COMPILE := .cache/uv/bin/uv pip compile --quiet --universal --python-version 3.1
 # In CI a test that is skipped is a test that fails.
 PYTEST := $(BIN)/python -m pytest $(if $(CI),-p tests.no_skips)
 
-.PHONY: demo test check chart image faults kills kubernetes real-charts bench bench-tools scale shards metrics-page lock clean
+.PHONY: demo test check chart image faults kills soak kubernetes real-charts bench bench-tools scale shards metrics-page lock clean
 
 demo: .venv/runtime.stamp  ## the whole job, offline
 	$(BIN)/mirror demo
@@ -39,6 +39,11 @@ KILLS ?= 200
 TERMS ?= 50
 kills: .venv/dev.stamp  ## ended, or robbed of what it needs, at any moment: [KILLS=200] [TERMS=50] [JOBS=2]; as root, for a full disk
 	$(BIN)/python -m tests.kills --kills $(KILLS) --terms $(TERMS) --jobs $(JOBS)
+
+MINUTES ?= 30
+EVERY ?= 5s
+soak: .venv/dev.stamp  ## the service for a long time, with faults and restarts: [MINUTES=30] [EVERY=5s] [SEED=1]
+	$(BIN)/python -m tests.soak --minutes $(MINUTES) --every $(EVERY) $(if $(SEED),--seed $(SEED))
 
 kubernetes: .venv/dev.stamp  ## ConfigMaps in a real cluster: KUBE_APISERVER=PROGRAM, an etcd on PATH
 	KUBE_APISERVER=$(KUBE_APISERVER) $(PYTEST) -q tests/kubernetes/test_api.py

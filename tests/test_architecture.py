@@ -78,7 +78,7 @@ RULES: dict[str, tuple[str, ...]] = {
     ),
     "demo": ("errors", *OCI_TYPES, "trust.keys"),
     "demo.walkthrough": (*ENGINE, "http", "inventory", "signatures", "values", "verify", "sync", "settings", "app"),
-    "service": (*ENGINE, "http", "schedule", "verify", "sync", "settings", "app"),
+    "service": (*ENGINE, "http", "logs", "schedule", "verify", "sync", "settings", "app"),
     "cli": (
         *ENGINE,
         "changes",

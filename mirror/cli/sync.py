@@ -95,10 +95,11 @@ async def _sync(
             syncer = app.syncer(progress, to, parse_accepted(accept), shard)
             passed = await journey(app, syncer.surveyor.catalogue, start, releases)
             report = await syncer.sync(passed.selectors, refresh=refresh)
-        if publisher is None:
-            return report, passed
-        # what is asked for by hand is not what the configuration follows: it moves no channel
-        return await publisher.publish(report, {} if releases or start else report.newest), passed
+        if publisher is not None:
+            # what is asked for by hand is not what the configuration follows: it moves no channel
+            report = await publisher.publish(report, {} if releases or start else report.newest)
+        structlog.get_logger().info("sync.finished", **report.log_line())
+        return report, passed
 
 
 def print_report(report: SyncReport) -> None:

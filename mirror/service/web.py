@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
@@ -13,13 +11,12 @@ from mirror.service.ledger import Ledger
 from mirror.service.metrics import Metrics
 
 
-def application(ledger: Ledger, stuck_after: timedelta, metrics: Metrics) -> Starlette:
+def application(ledger: Ledger, metrics: Metrics) -> Starlette:
     """The application that shows *ledger* and *metrics*."""
 
     async def livez(_: Request) -> Response:
-        idle_s = ledger.progress.idle_s if ledger.current else 0.0
-        if idle_s > stuck_after.total_seconds():
-            return PlainTextResponse(f"stuck: nothing moved in this run for {idle_s:.0f} s\n", 503)
+        if stuck_s := ledger.stuck_s:
+            return PlainTextResponse(f"stuck: nothing moved in this run for {stuck_s:.0f} s\n", 503)
         return PlainTextResponse("ok\n")
 
     async def readyz(_: Request) -> Response:
