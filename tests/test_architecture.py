@@ -26,6 +26,7 @@ OCI_TYPES = ("oci.content", "oci.reference", "oci.manifest")
 ENGINE = ("errors", "tasks", "oci", "linkerd", "destinations", "plan", "report", "findings", "record", "trust")
 RULES: dict[str, tuple[str, ...]] = {
     "errors": (),
+    "amounts": (),
     "loading": (),
     "logs": ("loading",),
     "durations": (),
@@ -61,9 +62,10 @@ RULES: dict[str, tuple[str, ...]] = {
     "app": (*ENGINE, "http", "inventory", "signatures", "values", "verify", "sync", "doctor", "settings", "shard"),
     "demo": ("errors", *OCI_TYPES, "trust.keys"),
     "demo.walkthrough": (*ENGINE, "http", "inventory", "signatures", "values", "verify", "sync", "settings", "app"),
-    "service": (*ENGINE, "http", "schedule", "verify", "sync", "settings", "app"),
+    "service": (*ENGINE, "amounts", "http", "schedule", "verify", "sync", "settings", "app"),
     "cli": (
         *ENGINE,
+        "amounts",
         "inventory",
         "values",
         "verify",
@@ -119,6 +121,7 @@ UNIMPORTED = {"tzdata"}  # zoneinfo reads it where the system has no time zones
 
 PURE = frozenset(
     {
+        "amounts",
         "destinations.ecr.access",
         "destinations.ecr.host",
         "destinations.ecr.iam",
@@ -142,6 +145,9 @@ PURE = frozenset(
         "linkerd.template",
         "plan",
         "report",
+        "service.problems",
+        "service.releases",
+        "service.status",
         "shard",
         "trust.policy",
         "trust.verdict",
