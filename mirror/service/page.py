@@ -39,7 +39,7 @@ _COLOURS: Mapping[State, str] = {
     "refused": "#b3261e",
     "not_in_step": "#b3261e",
     "unknown": "#8a5a00",
-    "in_step": "#1a7f37",
+    "in_step": "#136c2e",
 }
 _RUN_WORDS = {
     "sync": "Sync",

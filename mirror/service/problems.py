@@ -27,7 +27,7 @@ from mirror.amounts import clock
 from mirror.report import ImageReport, VerifiedImage, VerifiedRelease
 from mirror.service.bell import Work
 from mirror.service.ledger import Entry, Ledger
-from mirror.service.releases import ORDER, ReleaseStatus, State, told_moment
+from mirror.service.releases import ORDER, ImageStatus, ReleaseStatus, State, told_moment
 
 OVERDUE = timedelta(hours=1)
 """So long after a run was due, what the last one said counts no more."""
@@ -52,6 +52,14 @@ _STANZA = "[[policy.identities]]"
 
 
 @dataclass(frozen=True, slots=True)
+class Choice:
+    """One way to settle a refusal."""
+
+    words: str
+    command: str
+
+
+@dataclass(frozen=True, slots=True)
 class Problem:
     """Something that is wrong, once for all that it is wrong with, and what to do about it."""
 
@@ -62,8 +70,8 @@ class Problem:
     releases: tuple[str, ...] = ()
     references: tuple[str, ...] = ()
     """The images, as charts write them."""
-    commands: tuple[str, ...] = ()
-    """Any one of which settles it."""
+    choices: tuple[Choice, ...] = ()
+    """Each of which settles it."""
     stanza: str = ""
     """What settles it in the configuration."""
     since: datetime | None = None
@@ -82,7 +90,7 @@ class Problem:
             "destinations": list(self.destinations),
             "releases": list(self.releases),
             "references": list(self.references),
-            "commands": list(self.commands),
+            "choices": [{"reason": each.words, "command": each.command} for each in self.choices],
             "configuration": self.stanza,
             "since": told_moment(self.since),
         }
@@ -120,7 +128,7 @@ def _refusals(release: ReleaseStatus) -> Iterator[Problem]:
     for image in release.images:
         if image.outcome == "refused":
             yield replace(
-                _refusal(image.report),
+                _refusal(image),
                 destinations=(release.destination,),
                 releases=(release.release,),
                 references=(image.reference,),
@@ -128,26 +136,43 @@ def _refusals(release: ReleaseStatus) -> Iterator[Problem]:
             )
 
 
-def _refusal(image: ImageReport) -> Problem:
+def _refusal(image: ImageStatus) -> Problem:
     """What is to be decided of *image*: the ways out that its reason names, taken apart."""
-    words, _, stanza = image.reason.partition(_STANZA)
+    words, _, stanza = image.report.reason.partition(_STANZA)
     accepted = tuple(dict.fromkeys(_ACCEPTABLE.findall(words)))
     return Problem(
         "refused",
         _SETTLING.split(words)[0],
-        _remedy(image, is_acceptable=bool(accepted)),
-        commands=tuple(f"mirror sync --accept {each}" for each in accepted),
+        _remedy(image.report, is_acceptable=bool(accepted)),
+        choices=tuple(Choice(_meaning(each, image), f"mirror sync --accept {each}") for each in accepted),
         stanza=_STANZA + stanza if stanza else "",
     )
 
 
+def _meaning(accepted: str, image: ImageStatus) -> str:
+    """What accepting *accepted*, REFERENCE@DIGEST, comes to."""
+    digest = accepted.rpartition("@")[2]
+    recorded = str(image.recorded.digests.upstream) if image.recorded else ""
+    match image.report.cause:
+        case "signature":
+            return "To let this digest in all the same:"
+        case "changed":
+            return "To have back what was recorded:"
+        case _ if digest == recorded:
+            return "To keep what was recorded:"
+        case "taken" if f"upstream has {digest}" not in image.report.reason:
+            return "To keep what the mirror's tag names:"
+        case _:
+            return "To take what upstream has now:"
+
+
 def _remedy(image: ImageReport, *, is_acceptable: bool) -> str:
-    keep = "The digest that [policy.accept] names for it is accepted by every run."
+    keep = "What `[policy.accept]` names for it is accepted by every run."
     match image.cause:
         case "lacking":
-            return "Wait until upstream has it, or leave out the release (exclude) or the chart (charts) that names it."
+            return "Wait until upstream has it, or leave out the release (`exclude`) or its chart (`charts`)."
         case "clash":
-            return 'Give the destination paths = "upstream", or leave one of the two out.'
+            return 'Give the destination `paths = "upstream"`, or leave one of the two out.'
         case "changed":
             return f"Find out who wrote to the mirror. Then accept what was recorded, to have it back. {keep}"
         case "moved":
@@ -251,6 +276,6 @@ def _of_runs(ledger: Ledger, now: datetime) -> Iterator[Problem]:
         yield Problem(
             "overdue",
             f"no run has ended since one was due at {clock(due, now)}{busy}",
-            "If nothing moves, /livez fails after schedule.stuck_after, and the service is restarted; else wait.",
+            "If nothing moves, /livez fails after `schedule.stuck_after`, and the service is restarted; else wait.",
             since=due,
         )

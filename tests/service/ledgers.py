@@ -244,6 +244,7 @@ def refused() -> Ledger:
             MOVED: {**gone, "reason": moved, "cause": "moved"},
             UNSIGNED: {**gone, "reason": unsigned, "cause": "signature"},
         },
+        proof="not proven",
         values={},
         notes=("no values were written for linkerd-viz: an image that it uses is not in the mirror",),
     )

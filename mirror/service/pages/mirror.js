@@ -5,6 +5,7 @@
 const main = document.getElementById("main");
 const served = new Map();
 let failedAt = null;
+let due;
 
 // As mirror/amounts.py: relative().
 function relative(moment, now) {
@@ -106,6 +107,7 @@ function tellStale() {
 }
 
 async function refresh() {
+  clearTimeout(due);
   if (!document.hidden) {
     try {
       const answer = await fetch(location.href, { signal: AbortSignal.timeout(10000) });
@@ -118,13 +120,13 @@ async function refresh() {
     tellStale();
     retell();
   }
-  setTimeout(refresh, 1000 * main.dataset.refresh);
+  due = setTimeout(refresh, 1000 * main.dataset.refresh);
 }
 
 offerCopies(main);
 retell();
 setInterval(retell, 15000);
 if (main.dataset.refresh) {
-  for (const part of document.querySelectorAll("[data-part]")) served.set(part.id, null);
-  setTimeout(refresh, 1000 * main.dataset.refresh);
+  due = setTimeout(refresh, 1000 * main.dataset.refresh);
+  document.addEventListener("visibilitychange", refresh);
 }
