@@ -28,6 +28,8 @@ State: TypeAlias = Literal["starting", "refused", "not_in_step", "unknown", "in_
 """`starting` is for the whole alone: no run has ended."""
 ORDER: tuple[State, ...] = ("starting", "refused", "not_in_step", "unknown", "in_step")
 """The worst first."""
+_NO_PLATFORM = "unknown/unknown"
+"""https://docs.docker.com/build/metadata/attestations/attestation-storage/"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +74,9 @@ class ImageStatus:
 
     @property
     def platforms(self) -> tuple[str, ...]:
-        """By the record."""
-        return self.recorded.evidence.platforms if self.recorded and self.recorded.evidence else ()
+        """By the record, without what BuildKit's attestations are listed under."""
+        evidence = self.recorded.evidence if self.recorded else None
+        return tuple(each for each in evidence.platforms if each != _NO_PLATFORM) if evidence else ()
 
     @property
     def size(self) -> int | None:

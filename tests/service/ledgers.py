@@ -27,7 +27,7 @@ REGISTRIES = {
 }
 SIGNER = "https://github.com/linkerd/linkerd2/.github/workflows/release.yml@refs/tags/{release}"
 ISSUER = "https://token.actions.githubusercontent.com"
-PLATFORMS = ("linux/amd64", "linux/arm/v7", "linux/arm64")
+PLATFORMS = ("linux/amd64", "linux/arm/v7", "linux/arm64", "unknown/unknown")
 UPSTREAM_DOWN = "not compared with upstream: GET https://ghcr.io/v2/linkerd/proxy/manifests: 503 Service Unavailable"
 
 
