@@ -143,15 +143,12 @@ class ReadOnly:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        is_head = scope["method"] == "HEAD"
 
         async def guarded(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 for name, value in _HEADERS.items():
                     headers.setdefault(name, value)
-            elif is_head:
-                message = {**message, "body": b""}
             await send(message)
 
         answer = self._app

@@ -30,6 +30,7 @@ from tests.service.ledgers import (
     references,
     refused,
     run,
+    run_failed,
     upstream_down,
     verified,
 )
@@ -210,10 +211,10 @@ def test_a_run_that_failed_after_all_else() -> None:
 
 def test_an_interrupted_run_says_nothing() -> None:
     """The one before it counts."""
-    made = in_step()
-    made.runs.appendleft(run(13, MINUTE, "interrupted", images={}))
+    for before, state in ((in_step(), "in_step"), (run_failed(), "unknown")):
+        before.runs.appendleft(run(15, MINUTE, "interrupted", images={}))
 
-    assert "in_step" == of(made).state
+        assert state == of(before).state
 
 
 def test_a_run_that_is_due_may_begin() -> None:
