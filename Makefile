@@ -9,7 +9,7 @@ COMPILE := .cache/uv/bin/uv pip compile --quiet --universal --python-version 3.1
 # In CI a test that is skipped is a test that fails.
 PYTEST := $(BIN)/python -m pytest $(if $(CI),-p tests.no_skips)
 
-.PHONY: demo test check faults kills real-charts bench bench-tools scale lock clean
+.PHONY: demo test check faults kills kubernetes real-charts bench bench-tools scale metrics-page lock clean
 
 demo: .venv/runtime.stamp  ## the whole job, offline
 	$(BIN)/mirror demo
@@ -34,6 +34,9 @@ TERMS ?= 50
 kills: .venv/dev.stamp  ## ended, or robbed of what it needs, at any moment: [KILLS=200] [TERMS=50] [JOBS=2]; as root, for a full disk
 	$(BIN)/python -m tests.kills --kills $(KILLS) --terms $(TERMS) --jobs $(JOBS)
 
+kubernetes: .venv/dev.stamp  ## ConfigMaps in a real cluster: KUBE_APISERVER=PROGRAM, an etcd on PATH
+	KUBE_APISERVER=$(KUBE_APISERVER) $(PYTEST) -q tests/kubernetes/test_api.py
+
 HELM ?= helm
 COUNT ?= 100
 real-charts: .venv/dev.stamp  ## Linkerd's real charts: CHARTS=DIR (made if GIT=CLONE of linkerd/linkerd2 is given) [TAGS=…]
@@ -54,6 +57,9 @@ bench-tools:  ## what `make bench` needs: Debian's packages, as root, and the ot
 scale: COUNT = 1000
 scale: .venv/dev.stamp  ## planning and a sync in step over COUNT small releases, to docs/performance.md
 	$(BIN)/python -m tests.bench.scale --write --count $(COUNT)
+
+metrics-page: .venv/dev.stamp  ## docs/metrics.md, from the code
+	$(BIN)/python -m tests.service.metrics_page
 
 lock: .cache/uv/bin/uv  ## after a change of dependencies; LOCK_FLAGS=--upgrade for what is newest
 	$(COMPILE) pyproject.toml --output-file requirements.lock

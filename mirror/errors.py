@@ -24,7 +24,8 @@
         ├── LayoutError                   an OCI image layout on disk: not one, full, not writable
         ├── ChartError                    a chart index or archive
         │   └── TemplateError             an `image:` line in a form that is not known: chart, file, line
-        └── HelmError                     Helm could not render
+        ├── HelmError                     Helm could not render
+        └── KubernetesError               the API server of the cluster took no values
 
 Facts are attributes; the message is one sentence of what, where, why, and what to do.
 What may be tried again is said by `is_temporary`; small requests were, before their error gets here.
@@ -198,3 +199,14 @@ class TemplateError(ChartError):
 
 class HelmError(WorldError):
     """Helm could not render a chart."""
+
+
+class KubernetesError(WorldError):
+    """A cluster does not take what it was to hold: what is *told* of it, and the *remedy* where one is known."""
+
+    def __init__(self, told: str, *, remedy: str = "", status: int = 0) -> None:
+        super().__init__(f"{told}: {remedy}" if remedy else told)
+        self.told = told
+        self.remedy = remedy
+        self.status = status
+        """What its API server answered; 0 where it was not asked."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Literal
 
 from mirror.oci.content import Digest
@@ -163,10 +164,12 @@ class ReleaseReport:
     """The files that hold the values."""
     values: Mapping[str, str] = field(default_factory=dict)
     """The values themselves, by chart: of those that are whole, and not found wrong by the proof."""
+    recorded_at: datetime | None = None
+    """When the mirror first held just these images; None where nothing is known."""
     notes: tuple[str, ...] = ()
     """What an operator should know: charts left without overrides, images that values cannot reach, ..."""
     problem: str = ""
-    """Why nothing could be done at all."""
+    """Why nothing could be done at all, or what could not be done after all else was."""
     is_refused: bool = False
     """That is for a human to decide."""
 

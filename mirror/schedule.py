@@ -22,6 +22,7 @@ _DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _DAY = r"[0-7]|sun|mon|tue|wed|thu|fri|sat"
 _WEEKDAYS = re.compile(rf"(?P<first>\*|{_DAY})(?:-(?P<last>{_DAY}))?(?:/(?P<step>\d))?")
 _EPOCH = datetime(2024, 1, 1, tzinfo=UTC)
+_GAPS_MAX = 3000  # of every minute that is two days, of every day it is years
 
 
 def cron(text: str, timezone: str, jitter: timedelta = timedelta()) -> CronTrigger:
@@ -75,6 +76,18 @@ def every(interval: timedelta, jitter: timedelta = timedelta(), *, is_aligned: b
         timezone=UTC,
         jitter=_seconds(jitter),
     )
+
+
+def longest_gap(trigger: CronTrigger, since: datetime) -> timedelta:
+    """The longest time between two of its moments in the year after *since*, or among the first _GAPS_MAX."""
+    longest = timedelta()
+    moment = trigger.get_next_fire_time(None, since)
+    for _ in range(_GAPS_MAX):
+        following = moment and trigger.get_next_fire_time(moment, moment)
+        if moment is None or following is None or following - since > timedelta(days=366):
+            break
+        longest, moment = max(longest, following - moment), following
+    return longest
 
 
 class Timetable:

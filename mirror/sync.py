@@ -140,6 +140,7 @@ class Syncer:
             proof_problems=paper.problems,
             overrides=paper.files,
             values=paper.values,
+            recorded_at=record.recorded_at,
             notes=(*plan.notes, *paper.notes),
             problem="; ".join(filter(None, (paper.failure, unkept))),
         )

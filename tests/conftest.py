@@ -16,6 +16,7 @@ from tests.servers.distribution import Distribution, docker_registry
 from tests.servers.fake import FakeRegistry, fake_registry
 from tests.servers.harbor import harbor
 from tests.servers.harbor_state import Harbor
+from tests.servers.kubernetes import Pod, fake_cluster
 from tests.servers.olareg import olareg
 from tests.servers.proxy import Proxy, http_proxy
 from tests.servers.tokens import TokenService, token_service
@@ -134,6 +135,13 @@ def harbor_server(open_distribution: Distribution) -> Iterator[Harbor]:
     """A Harbor, the test's own, before `open_distribution`: use projects that no other test uses."""
     with harbor(open_distribution.host) as running:
         yield running
+
+
+@pytest.fixture
+def pod(tmp_path: Path, certificates: Certificates) -> Iterator[Pod]:
+    """A pod in a cluster of its own, in this process."""
+    with fake_cluster(certificates) as cluster:
+        yield Pod.start(cluster, tmp_path / "service-account", certificates)
 
 
 @pytest.fixture

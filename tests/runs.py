@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -46,10 +46,16 @@ async def plan(settings: Settings, *releases: str, to: str = "", refresh: bool =
 
 
 async def examine(
-    settings: Settings, *releases: str, to: str = "", fix: bool = False, provider: Provider | None = None, **parts: Any
+    settings: Settings,
+    *releases: str,
+    to: str = "",
+    fix: bool = False,
+    provider: Provider | None = None,
+    environ: Mapping[str, str] | None = None,
+    **parts: Any,
 ) -> DoctorReport:
     """What `mirror doctor` reports; *provider* and *parts* are in the place of the doctor's own."""
-    async with App(settings, {}, Proxies()) as app:
+    async with App(settings, environ or {}, Proxies()) as app:
         doctor = replace(app.doctor(None, (), to), **{"helm": None} | parts)
         if provider:
             doctor = replace(doctor, mirrors=[replace(each, provider=provider) for each in doctor.mirrors])

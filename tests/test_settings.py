@@ -382,6 +382,24 @@ class TestFile:
             id="name that is a path",
         ),
         pytest.param(
+            '[overrides.config_maps]\nenabled = true\n'
+            '[destinations.EU_west]\nkind = "layout"\ndirectory = "a"\n'
+            '[destinations.eu-west]\nkind = "layout"\ndirectory = "b"',
+            "overrides: config_maps would call those of EU_west and of eu-west alike, linkerd-mirror-eu-west-RELEASE: "
+            "rename one of the destinations",
+            id="two destinations of one ConfigMap",
+        ),
+        pytest.param(
+            'overrides.config_maps.namespace = "../other"',
+            'overrides.config_maps.namespace is "../other": expected what ',
+            id="namespace",
+        ),
+        pytest.param(
+            'overrides.config_maps.prefix = "a..b"',
+            'overrides.config_maps.prefix is "a..b": expected what ',
+            id="prefix of ConfigMaps",
+        ),
+        pytest.param(
             '[channels.own]\nchart_repository = "oci://a.b"',
             'channels.own.chart_repository is "oci://a.b": expected a URL that starts with https:// or http://',
             id="chart repository",
@@ -398,6 +416,14 @@ def test_one_problem_is_one_sentence(text: str, sentence: str) -> None:
     (line,) = problems(text)
 
     assert line.startswith(f"mirror.toml: {sentence}")
+
+
+def test_destinations_that_only_a_cluster_would_call_alike() -> None:
+    """They are as good as others where nothing is put into one."""
+    names = ("EU_west", "eu-west")
+    text = "".join(f'[destinations.{name}]\nkind = "layout"\ndirectory = "{name}"\n' for name in names)
+
+    assert set(names) == set(loaded(text).settings.destinations)
 
 
 def test_every_problem_is_told() -> None:

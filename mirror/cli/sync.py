@@ -71,9 +71,16 @@ async def _sync(
             "policy.signatures_off", reason="signatures are not checked: what is copied is what upstream has"
         )
     async with App(context.settings, context.environ) as app:
+        publisher = app.publisher()
+        if publisher is not None:
+            publisher.access()  # outside of a cluster that is told before a long run, not after it
         with context.progress() as progress:
             syncer = app.syncer(progress, to, parse_accepted(accept))
-            return await syncer.sync(app.selectors(releases), refresh=refresh)
+            report = await syncer.sync(app.selectors(releases), refresh=refresh)
+        if publisher is None:
+            return report
+        # what is asked for by hand is not what the configuration follows: it moves no channel
+        return await publisher.publish(report, {} if releases else report.newest)
 
 
 def print_report(report: SyncReport) -> None:

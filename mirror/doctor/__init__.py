@@ -1,6 +1,7 @@
 """`mirror doctor`: asks whatever a sync will need, and says what is wrong before a sync finds it.
 
     Doctor ─┬─ configuration, trust, helm, overrides      what is on this machine           machine.py
+            ├─ config maps                                would the cluster take them?      kubernetes/publisher.py
             ├─ charts CHANNEL                             the index, the newest release     doctor.py
             ├─ source HOST         reachable ─► TLS, clock, credential, pull, blobs,        registries.py
             │                      referrers, rate limit

@@ -26,6 +26,7 @@ from mirror.signatures import Signatures
 from mirror.tasks import gather
 
 if TYPE_CHECKING:
+    from mirror.kubernetes.publisher import Publisher
     from mirror.linkerd.parts import Image
 
 DEADLINE_S = 10.0
@@ -65,6 +66,8 @@ class Doctor:
     """The file that was read; None: there is none."""
     warnings: Sequence[str] = ()
     """What is wrong with the environment, a sentence each."""
+    publisher: Publisher | None = None
+    """Who puts values into the cluster; None where nobody is to."""
     deadline_s: float = DEADLINE_S
     patience_s: float = PATIENCE_S
 
@@ -133,7 +136,17 @@ class Doctor:
         directory = self.wanted.overrides_directory
         if directory is not None and any(mirror.pull_registry for mirror in self.mirrors):
             found.append(await machine.directory("overrides", directory))
+        if self.publisher is not None:
+            found.append(await self._cluster(self.publisher))
         return found
+
+    async def _cluster(self, publisher: Publisher) -> Finding:
+        try:
+            async with asyncio.timeout(self.patience_s):
+                return await publisher.examine()
+        except TimeoutError:
+            told = f"the API server of the cluster has not answered after {self.patience_s:.0f} s"
+            return Finding("config maps", "apply", "failed", told, "see that a NetworkPolicy lets this pod reach it")
 
     async def _charts(self, channel: str) -> Finding:
         subject, key = f"charts {channel}", f"channels.{channel}.chart_repository"

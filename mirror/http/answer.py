@@ -59,9 +59,20 @@ class NoConnectionInTime(TimeoutError):
     """The deadline passed before there was a connection."""
 
 
-@lru_cache(maxsize=32)
 def tls_context(ca_file: str) -> ssl.SSLContext:
-    """What certificates are held to: certifi's, or SSL_CERT_FILE's and SSL_CERT_DIR's, and *ca_file*'s beside them."""
+    """What certificates are held to: certifi's, or SSL_CERT_FILE's and SSL_CERT_DIR's, and *ca_file*'s beside them.
+
+    The same one until *ca_file* is another: authorities take long to load, and are replaced while we run.
+    """
+    try:
+        there = Path(ca_file).stat() if ca_file else None
+    except OSError:  # loading it says so
+        there = None
+    return _context(ca_file, (there.st_ino, there.st_mtime_ns, there.st_size) if there else ())
+
+
+@lru_cache(maxsize=32)
+def _context(ca_file: str, _seen: tuple[int, ...]) -> ssl.SSLContext:
     context = ssl.create_default_context()
     if not context.cert_store_stats()["x509_ca"] and not _has_authorities(ssl.get_default_verify_paths().capath):
         context.load_verify_locations(certifi.where())

@@ -145,6 +145,8 @@ class Loop:
     async def _sync(self) -> SyncReport:
         async with self.open_app(self.configuration.settings) as app:
             report = await app.syncer(self.ledger.progress).sync(app.selectors(()))
+            if (publisher := app.publisher()) is not None:
+                report = await publisher.publish(report, report.newest)
             held = {
                 (each.destination, each.release): read
                 for each in report.releases

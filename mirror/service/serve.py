@@ -24,6 +24,7 @@ from mirror.errors import UsageError
 from mirror.service.configuration import Configuration
 from mirror.service.ledger import Ledger
 from mirror.service.loop import Loop
+from mirror.service.metrics import Metrics
 from mirror.service.web import application
 from mirror.settings import Settings
 
@@ -49,15 +50,23 @@ class Service:
     configuration: Configuration
     ledger: Ledger
     environ: Mapping[str, str]
+    metrics: Metrics = field(init=False)
     _ended_by: signal.Signals | None = field(default=None, init=False)
+
+    def __post_init__(self) -> None:
+        self.metrics = Metrics(self.ledger, self.configuration)
 
     async def run(self) -> int:
         """Serves and works until a signal comes; the exit code: 0 after SIGTERM, 130 after SIGINT."""
         bound = listening(*self.configuration.settings.server.address)
-        loop = Loop(self.configuration, self.ledger, self._open_app)
+        loop = Loop(self.configuration, self.ledger, self._open_app, [self.metrics])
         server = _Server(
             uvicorn.Config(
-                application(self.ledger, self.configuration.settings.schedule.stuck_after),
+                application(
+                    self.ledger,
+                    self.configuration.settings.schedule.stuck_after,
+                    exposition=self.metrics.exposition,
+                ),
                 log_config=None,
                 access_log=False,
                 lifespan="off",
@@ -86,7 +95,9 @@ class Service:
         return 130 if self._ended_by == signal.SIGINT else 0
 
     def _open_app(self, settings: Settings) -> App:
-        return App(settings, self.environ)
+        app = App(settings, self.environ, meter=self.metrics.wire)
+        self.metrics.expect({mirror.name for mirror in app.mirrors()}, app.hosts())
+        return app
 
     def _heed_signals(self, loop: Loop, working: asyncio.Task[None]) -> None:
         def end(number: signal.Signals) -> None:

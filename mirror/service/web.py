@@ -1,6 +1,7 @@
 """What answers HTTP: probes, metrics, status, values, the page. Reads the ledger, changes nothing, asks nobody.
 
     /livez /readyz                           the loop is alive; what is told is known
+    /metrics                                 for Prometheus (docs/metrics.md)
     /api/v1/status /api/v1/releases          JSON (docs/api.md)
     /api/v1/releases/DESTINATION/RELEASE
     /overrides/DESTINATION/RELEASE/CHART.yaml, /overrides/DESTINATION/RELEASE.tar
@@ -24,7 +25,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, RedirectResponse, Response
-from starlette.routing import BaseRoute, Route
+from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mirror.service.ledger import Ledger
@@ -49,11 +50,11 @@ _NAMED_MAX = 10
 def application(
     ledger: Ledger,
     stuck_after: timedelta,
-    routes: Iterable[BaseRoute] = (),
     *,
+    exposition: Callable[[str], tuple[bytes, str]],
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> ASGIApp:
-    """The application that shows *ledger*, and answers *routes* beside."""
+    """The application that shows *ledger*; *exposition* gives the metrics and their type, by what is accepted."""
     pages = Pages()
 
     async def livez(_: Request) -> Response:
@@ -66,6 +67,10 @@ def application(
         if not ledger.is_ready:
             return PlainTextResponse("the first run has not ended\n", 503)
         return PlainTextResponse("ok\n")
+
+    async def metrics(request: Request) -> Response:
+        body, content_type = exposition(request.headers.get("accept", ""))
+        return Response(body, headers={"Content-Type": content_type})
 
     async def front(_: Request) -> Response:
         return HTMLResponse(pages.status(status(ledger, now()), ledger.progress))
@@ -117,6 +122,7 @@ def application(
             Route("/", front),
             Route("/livez", livez),
             Route("/readyz", readyz),
+            Route("/metrics", metrics),
             Route("/api/v1/status", api_status),
             Route("/api/v1/releases", api_releases),
             Route("/api/v1/releases/{destination}/{release}", api_release),
@@ -124,7 +130,6 @@ def application(
             Route("/overrides/{destination}/{release}.tar", all_values),
             Route("/releases/{destination}/{release}", release_page),
             Route("/static/{name}", static),
-            *routes,
         ],
         exception_handlers={404: refused},
     )

@@ -23,6 +23,7 @@ from pydantic import (
     PlainSerializer,
     PlainValidator,
     SecretStr,
+    ValidationInfo,
     WithJsonSchema,
     field_validator,
     model_validator,
@@ -35,6 +36,7 @@ from mirror.destinations.ecr.host import PUBLIC as ECR_PUBLIC
 from mirror.destinations.ecr.host import EcrHost
 from mirror.durations import format_duration, parse_duration
 from mirror.errors import BadReference, SettingsError
+from mirror.kubernetes.names import config_map_name
 from mirror.oci.content import Digest, Platform
 from mirror.oci.reference import Reference, Repository
 from mirror.trust.policy import Identity, Keyed, Keyless
@@ -450,10 +452,14 @@ class ConfigMaps(_Table):
     """The Helm values as ConfigMaps, where Flux and Argo CD read them; kept by `mirror serve` and by `mirror sync`."""
 
     enabled: bool = False
-    namespace: str = ""
+    namespace: Annotated[str, Field(pattern=r"^([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)?$")] = ""
     """Empty: that of the pod."""
-    prefix: Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", max_length=100)] = "linkerd-mirror"
+    prefix: Annotated[
+        str, Field(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$", max_length=100)
+    ] = "linkerd-mirror"
     """They are called PREFIX-DESTINATION-RELEASE, and PREFIX-DESTINATION-CHANNEL."""
+    service_account: Path = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+    """Where the pod finds its token, its namespace, and the authority of the API server."""
 
 
 class Overrides(_Table):
@@ -605,6 +611,22 @@ class Settings(BaseSettings):
         if bad := next((name for name in entries if not _NAME.fullmatch(name)), None):
             raise PydanticCustomError("entry", f"{json.dumps(bad)} is not a name: letters, digits, . _ and - make one")
         return entries
+
+    @field_validator("overrides")
+    @classmethod
+    def _check_config_maps(cls, overrides: Overrides, info: ValidationInfo) -> Overrides:
+        """No two destinations have one ConfigMap: names there are of fewer letters than ours."""
+        wanted, names = overrides.config_maps, dict[str, str]()
+        for destination in info.data.get("destinations", {}) if wanted.enabled else ():
+            name = config_map_name(wanted.prefix, destination, "RELEASE")
+            first = names.setdefault(name, destination)
+            if first != destination:
+                raise PydanticCustomError(
+                    "entry",
+                    f"config_maps would call those of {first} and of {destination} alike, "
+                    f"{name.removesuffix('release')}RELEASE: rename one of the destinations",
+                )
+        return overrides
 
     @field_validator("destinations")
     @classmethod

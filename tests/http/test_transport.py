@@ -14,7 +14,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from mirror.errors import ContentError, MirrorError, RegistryError, SettingsError, Unreachable
+from mirror.errors import ContentError, MirrorError, RegistryError, SettingsError, Unreachable, Untrusted
 from mirror.http.answer import REDIRECTS_MAX, Answer, checked_target, requested_wait
 from mirror.http.connections import Connections
 from mirror.http.gate import Gate
@@ -24,7 +24,7 @@ from mirror.http.transport import ATTEMPTS, Transport, Wire
 from tests.content import image
 from tests.http.naps import Naps
 from tests.http.talking import talking
-from tests.servers.certificates import Certificates
+from tests.servers.certificates import Certificates, make_certificates
 from tests.servers.fake import (
     ALWAYS,
     FakeRegistry,
@@ -469,6 +469,22 @@ async def test_ca_file(certificates: Certificates, wire: type[Connections | Gene
     """With it, the certificate is trusted."""
     with fake_registry(certificates=certificates) as fake:
         async with _open(wire(ca_file=str(certificates.authority), proxies=Proxies()), naps) as transport:
+            assert 200 == (await _get(transport, f"{fake.url}/v2/")).status
+
+
+async def test_a_ca_file_that_is_replaced(
+    tmp_path: Path, certificates: Certificates, wire: type[Connections | GeneralClient], naps: Naps
+) -> None:
+    """A process that runs for months trusts the authority of today."""
+    (tmp_path / "before").mkdir()
+    path = tmp_path / "ca.pem"
+    path.write_bytes(make_certificates(tmp_path / "before").authority.read_bytes())
+    with fake_registry(certificates=certificates) as fake:
+        async with _open(wire(ca_file=str(path), proxies=Proxies()), naps) as transport:
+            with pytest.raises(Untrusted):
+                await _get(transport, f"{fake.url}/v2/")
+        path.write_bytes(certificates.authority.read_bytes())
+        async with _open(wire(ca_file=str(path), proxies=Proxies()), naps) as transport:
             assert 200 == (await _get(transport, f"{fake.url}/v2/")).status
 
 

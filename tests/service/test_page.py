@@ -16,8 +16,8 @@ from mirror.service.ledger import Ledger
 from mirror.service.status import WORDS, status
 from mirror.service.web import application
 from tests.servers import tools
+from tests.service.answering import served
 from tests.service.ledgers import MINUTE, NOW, STATES, entry, failing, in_step, refused, running
-from tests.service.serving import served
 
 RELEASE = "releases/production/edge-26.11.3"
 WCAG = {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]}
@@ -36,7 +36,9 @@ class Stage:
     def show(self, ledger: Ledger, after: timedelta = timedelta()) -> None:
         """*ledger* is served, *after* so long."""
         self.is_down = False
-        self._app = application(ledger, timedelta(minutes=30), now=lambda: NOW + after)
+        self._app = application(
+            ledger, timedelta(minutes=30), exposition=lambda _: (b"", "text/plain"), now=lambda: NOW + after
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self.is_down:

@@ -7,16 +7,13 @@ import io
 import json
 import re
 import tarfile
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
-from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from mirror import settings
@@ -24,8 +21,8 @@ from mirror.service.configuration import Configuration
 from mirror.service.ledger import Ledger
 from mirror.service.page import Pages
 from mirror.service.web import application
+from tests.service.answering import served
 from tests.service.ledgers import DAY, NOW, STATES, empty, entry, in_step, ledger, many, refused
-from tests.service.serving import served
 
 PROJECT = Path(__file__).parents[2]
 VALUES = "/overrides/production/edge-26.11.3/linkerd-viz.yaml"
@@ -36,8 +33,12 @@ POLICY = (
 )
 
 
-def app(made: Ledger, *routes: Route) -> ASGIApp:
-    return application(made, timedelta(minutes=30), routes, now=lambda: NOW)
+def exposition(accept: str) -> tuple[bytes, str]:
+    return b"mirror_up 1\n", f"text/plain; asked={accept}"
+
+
+def app(made: Ledger, exposition: Callable[[str], tuple[bytes, str]] = exposition) -> ASGIApp:
+    return application(made, timedelta(minutes=30), exposition=exposition, now=lambda: NOW)
 
 
 def client(made: ASGIApp, root_path: str = "") -> httpx.AsyncClient:
@@ -67,6 +68,7 @@ def address() -> Iterator[tuple[str, int]]:
         ("/releases/staging/edge", 200),
         ("/livez", 200),
         ("/readyz", 200),
+        ("/metrics", 200),
         ("/api/v1/status", 200),
         ("/api/v1/releases", 200),
         ("/api/v1/releases/staging/edge", 200),
@@ -93,24 +95,21 @@ async def test_every_answer_is_guarded(path: str, status: int, web: httpx.AsyncC
 async def test_an_answer_that_breaks_is_guarded() -> None:
     """An error of ours says nothing of itself, and has the headers too."""
 
-    async def broken(_: Request) -> Response:
+    def broken(_: str) -> tuple[bytes, str]:
         raise RuntimeError("a password")
 
-    async with client(app(in_step(), Route("/metrics", broken))) as made:
+    async with client(app(in_step(), broken)) as made:
         answer = await made.get("/metrics")
     assert 500 == answer.status_code
     assert POLICY == answer.headers["content-security-policy"]
     assert "password" not in answer.text
 
 
-async def test_further_routes() -> None:
-    """What else is to be answered has a place."""
+async def test_metrics(web: httpx.AsyncClient) -> None:
+    """They are what is exposed for whoever takes what the scraper takes."""
+    answer = await web.get("/metrics", headers={"Accept": "openmetrics"})
 
-    async def metrics(_: Request) -> Response:
-        return PlainTextResponse("up 1\n")
-
-    async with client(app(in_step(), Route("/metrics", metrics))) as made:
-        assert "up 1\n" == (await made.get("/metrics")).text
+    assert ("mirror_up 1\n", "text/plain; asked=openmetrics") == (answer.text, answer.headers["content-type"])
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND"])
