@@ -9,7 +9,7 @@ COMPILE := .cache/uv/bin/uv pip compile --quiet --universal --python-version 3.1
 # In CI a test that is skipped is a test that fails.
 PYTEST := $(BIN)/python -m pytest $(if $(CI),-p tests.no_skips)
 
-.PHONY: demo test check faults kills kubernetes real-charts bench bench-tools scale metrics-page lock clean
+.PHONY: demo test check faults kills kubernetes real-charts bench bench-tools scale shards metrics-page lock clean
 
 demo: .venv/runtime.stamp  ## the whole job, offline
 	$(BIN)/mirror demo
@@ -57,6 +57,10 @@ bench-tools:  ## what `make bench` needs: Debian's packages, as root, and the ot
 scale: COUNT = 1000
 scale: .venv/dev.stamp  ## planning and a sync in step over COUNT small releases, to docs/performance.md
 	$(BIN)/python -m tests.bench.scale --write --count $(COUNT)
+
+shards: RUNS = 2
+shards: .venv/dev.stamp  ## one process and eight that share the work, to docs/performance.md; as root
+	$(BIN)/python -m tests.bench.shards --write --runs $(RUNS)
 
 metrics-page: .venv/dev.stamp  ## docs/metrics.md, from the code
 	$(BIN)/python -m tests.service.metrics_page

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from mirror.oci.content import Digest
 from mirror.plan import Action, Adopt, Cause, Copy, Fail, Keep, Refuse, Target
+from mirror.shard import Shard
 from mirror.trust.verdict import Verdict
 
 SCHEMA = 1
@@ -84,6 +85,13 @@ class PlanReport:
     """By destination, the bytes that it would store more: a blob once for each repository, unless it is mounted."""
     is_refused: bool = False
     """One of the problems is for a human to decide."""
+    shard: Shard = field(default_factory=Shard)
+    """The share of the work that this is."""
+
+    @property
+    def is_elsewhere(self) -> bool:
+        """Whether all that was asked for is other shards'."""
+        return self.shard.count > 1 and not (self.images or self.problems)
 
     @property
     def exit_code(self) -> int:
@@ -95,6 +103,7 @@ class PlanReport:
         """`mirror plan -o json`."""
         return {
             "schema": SCHEMA,
+            "shard": str(self.shard),
             "actions": [
                 {
                     "destination": image.destination,
@@ -215,6 +224,13 @@ class SyncReport:
     seconds: float
     newest: Mapping[str, str] = field(default_factory=dict)
     """By channel, the newest release that was asked for, in this shard or in another."""
+    shard: Shard = field(default_factory=Shard)
+    """The share of the work that this was."""
+
+    @property
+    def is_elsewhere(self) -> bool:
+        """Whether all that was asked for is other shards'."""
+        return self.shard.count > 1 and not self.releases
 
     @property
     def outcome(self) -> ReleaseOutcome:
@@ -228,13 +244,18 @@ class SyncReport:
 
     def document(self) -> dict[str, Any]:
         """`mirror sync -o json`."""
-        return {"schema": SCHEMA, "releases": [release.document() for release in self.releases]}
+        return {
+            "schema": SCHEMA,
+            "shard": str(self.shard),
+            "releases": [release.document() for release in self.releases],
+        }
 
     def log_line(self) -> dict[str, Any]:
         """The keys of the run's one canonical log line."""
         images = [image for release in self.releases for image in release.images]
         return {
             "outcome": self.outcome,
+            "shard": str(self.shard),
             "releases": sorted({release.release for release in self.releases}),
             **{kind: sum(image.outcome == kind for image in images) for kind in _OUTCOMES},
             "bytes": sum(image.size for image in images),

@@ -10,16 +10,19 @@ import click
 
 from mirror.amounts import human_seconds, human_size
 from mirror.cli import output
-from mirror.cli.options import releases_argument, to_option
+from mirror.cli.journey import Journey, journey
+from mirror.cli.options import from_option, releases_argument, shard_option, to_option
 
 if TYPE_CHECKING:
     from mirror.cli.main import Context
     from mirror.report import ReleaseReport, SyncReport
+    from mirror.shard import Shard
 
 
 @click.command(name="sync")
 @releases_argument
 @to_option
+@from_option
 @click.option("--refresh", is_flag=True, help="Read the charts again, also of releases that are recorded.")
 @click.option(
     "--accept",
@@ -27,14 +30,17 @@ if TYPE_CHECKING:
     metavar="REFERENCE@DIGEST",
     help="Settle a refusal: the tag is brought to this digest. May be given several times.",
 )
+@shard_option
 @output.output_option
 @click.pass_obj
 def command(
     context: Context,
     releases: tuple[str, ...],
     to: str,
+    start: str,
     refresh: bool,
     accept: tuple[str, ...],
+    shard: Shard,
     output_format: output.OutputFormat,
 ) -> int:
     r"""Bring destinations in step with Linkerd releases: copy, verify, record, write Helm values, prove them.
@@ -48,20 +54,32 @@ def command(
       mirror sync
       # one release, into a registry
       mirror sync edge-26.8.3 --to registry.example.com/linkerd
+      # all that an upgrade passes, and what runs now; nothing is deleted
+      mirror sync edge-26.8.3 --from edge-24.11.8
       # a released tag moved upstream, and you have checked that it may
       mirror sync --accept cr.l5d.io/linkerd/proxy:edge-26.8.3@sha256:...
+      # one of eight processes that share the work, as an Indexed Job counts them
+      mirror sync --shard "$JOB_COMPLETION_INDEX/8"
     """
-    report = asyncio.run(_sync(context, releases, to, accept, refresh=refresh))
+    report, passed = asyncio.run(_sync(context, releases, to, start, accept, shard, refresh=refresh))
     if output_format == "json":
-        output.print_json(report.document())
+        output.print_json({**report.document(), **passed.document()})
     else:
+        passed.print()
         print_report(report)
     return report.exit_code
 
 
 async def _sync(
-    context: Context, releases: tuple[str, ...], to: str, accept: tuple[str, ...], *, refresh: bool
-) -> SyncReport:
+    context: Context,
+    releases: tuple[str, ...],
+    to: str,
+    start: str,
+    accept: tuple[str, ...],
+    shard: Shard,
+    *,
+    refresh: bool,
+) -> tuple[SyncReport, Journey]:
     import structlog
 
     from mirror.app import App, parse_accepted
@@ -75,16 +93,19 @@ async def _sync(
         if publisher is not None:
             publisher.access()  # outside of a cluster that is told before a long run, not after it
         with context.progress() as progress:
-            syncer = app.syncer(progress, to, parse_accepted(accept))
-            report = await syncer.sync(app.selectors(releases), refresh=refresh)
+            syncer = app.syncer(progress, to, parse_accepted(accept), shard)
+            passed = await journey(app, syncer.surveyor.catalogue, start, releases)
+            report = await syncer.sync(passed.selectors, refresh=refresh)
         if publisher is None:
-            return report
+            return report, passed
         # what is asked for by hand is not what the configuration follows: it moves no channel
-        return await publisher.publish(report, {} if releases else report.newest)
+        return await publisher.publish(report, {} if releases or start else report.newest), passed
 
 
 def print_report(report: SyncReport) -> None:
     """Prints *report* for people."""
+    if report.is_elsewhere:
+        output.print_line(f"shard {report.shard}: nothing to do, all that is asked for is in other shards")
     for release in report.releases:
         _print_release(release)
 
