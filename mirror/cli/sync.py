@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from mirror.amounts import human_seconds, human_size
 from mirror.cli import output
 from mirror.cli.journey import Journey, journey
 from mirror.cli.options import from_option, releases_argument, shard_option, to_option
@@ -121,7 +122,7 @@ def _print_release(report: ReleaseReport) -> None:
                     image.outcome,
                     image.target,
                     str(image.digest or "")[:19],
-                    output.human_size(image.size) if image.size else "",
+                    human_size(image.size) if image.size else "",
                 )
                 for image in moved
             ],
@@ -150,5 +151,5 @@ def _summary(report: ReleaseReport) -> str:
     counts = Counter(image.outcome for image in report.images)
     done = ", ".join(f"{count} {outcome}" for outcome, count in counts.most_common())
     sent, seconds = sum(image.size for image in report.images), max(image.seconds for image in report.images)
-    work = f"; {output.human_size(sent)} sent in {output.human_seconds(seconds)}" if sent else ""
+    work = f"; {human_size(sent)} sent in {human_seconds(seconds)}" if sent else ""
     return f"{'brought in step' if report.outcome == 'synced' else report.outcome}: {done}{work}"

@@ -63,7 +63,7 @@ class Service:
         loop = Loop(self.configuration, self.ledger, self._open_app, [self.metrics])
         server = _Server(
             uvicorn.Config(
-                application(self.ledger, self.metrics),
+                application(self.ledger, exposition=self.metrics.exposition),
                 log_config=None,
                 access_log=False,
                 lifespan="off",
