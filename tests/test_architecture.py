@@ -26,6 +26,7 @@ OCI_TYPES = ("oci.content", "oci.reference", "oci.manifest")
 ENGINE = ("errors", "tasks", "oci", "linkerd", "destinations", "plan", "report", "findings", "record", "trust")
 RULES: dict[str, tuple[str, ...]] = {
     "errors": (),
+    "amounts": (),
     "loading": (),
     "logs": ("loading",),
     "durations": (),
@@ -78,9 +79,10 @@ RULES: dict[str, tuple[str, ...]] = {
     ),
     "demo": ("errors", *OCI_TYPES, "trust.keys"),
     "demo.walkthrough": (*ENGINE, "http", "inventory", "signatures", "values", "verify", "sync", "settings", "app"),
-    "service": (*ENGINE, "http", "schedule", "verify", "sync", "settings", "app"),
+    "service": (*ENGINE, "amounts", "http", "logs", "schedule", "verify", "sync", "settings", "app"),
     "cli": (
         *ENGINE,
+        "amounts",
         "changes",
         "upgrade",
         "inventory",
@@ -138,6 +140,7 @@ UNIMPORTED = {"tzdata"}  # zoneinfo reads it where the system has no time zones
 
 PURE = frozenset(
     {
+        "amounts",
         "changes",
         "destinations.ecr.access",
         "destinations.ecr.host",
@@ -166,6 +169,9 @@ PURE = frozenset(
         "linkerd.template",
         "plan",
         "report",
+        "service.problems",
+        "service.releases",
+        "service.status",
         "shard",
         "trust.policy",
         "trust.verdict",

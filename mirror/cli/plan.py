@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from mirror.amounts import human_size
 from mirror.cli import output
 from mirror.cli.journey import Journey, journey
 from mirror.cli.options import from_option, releases_argument, shard_option, to_option
@@ -77,7 +78,7 @@ def _print(report: PlanReport) -> None:
             type(image.action).__name__.lower(),
             image.target,
             str(image.digest or "")[:19],
-            output.human_size(image.size) if image.size else "",
+            human_size(image.size) if image.size else "",
             image.reason,
         )
         for image in report.images
@@ -93,8 +94,8 @@ def _print(report: PlanReport) -> None:
     kept = actions["keep"]
     if not report.images and report.problems:
         return
-    send = f"; {output.human_size(report.size)} to send" if report.size else ""
+    send = f"; {human_size(report.size)} to send" if report.size else ""
     stored = sum(report.storage.values())
     if stored != report.size:
-        send += f", {output.human_size(stored)} to store where no blob is mounted"
+        send += f", {human_size(stored)} to store where no blob is mounted"
     output.print_line(f"{counts}, {kept} in step{send}" if counts else f"in step: {kept} images")

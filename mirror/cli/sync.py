@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from mirror.amounts import human_seconds, human_size
 from mirror.cli import output
 from mirror.cli.journey import Journey, journey
 from mirror.cli.options import from_option, releases_argument, shard_option, to_option
@@ -95,10 +96,11 @@ async def _sync(
             syncer = app.syncer(progress, to, parse_accepted(accept), shard)
             passed = await journey(app, syncer.surveyor.catalogue, start, releases)
             report = await syncer.sync(passed.selectors, refresh=refresh)
-        if publisher is None:
-            return report, passed
-        # what is asked for by hand is not what the configuration follows: it moves no channel
-        return await publisher.publish(report, {} if releases or start else report.newest), passed
+        if publisher is not None:
+            # what is asked for by hand is not what the configuration follows: it moves no channel
+            report = await publisher.publish(report, {} if releases or start else report.newest)
+        structlog.get_logger().info("sync.finished", **report.log_line())
+        return report, passed
 
 
 def print_report(report: SyncReport) -> None:
@@ -120,7 +122,7 @@ def _print_release(report: ReleaseReport) -> None:
                     image.outcome,
                     image.target,
                     str(image.digest or "")[:19],
-                    output.human_size(image.size) if image.size else "",
+                    human_size(image.size) if image.size else "",
                 )
                 for image in moved
             ],
@@ -149,5 +151,5 @@ def _summary(report: ReleaseReport) -> str:
     counts = Counter(image.outcome for image in report.images)
     done = ", ".join(f"{count} {outcome}" for outcome, count in counts.most_common())
     sent, seconds = sum(image.size for image in report.images), max(image.seconds for image in report.images)
-    work = f"; {output.human_size(sent)} sent in {output.human_seconds(seconds)}" if sent else ""
+    work = f"; {human_size(sent)} sent in {human_seconds(seconds)}" if sent else ""
     return f"{'brought in step' if report.outcome == 'synced' else report.outcome}: {done}{work}"
