@@ -26,7 +26,7 @@ from mirror import record as records
 from mirror.destinations.mirror import Mirror
 from mirror.errors import ManifestError, MirrorError, Refused, UsageError
 from mirror.linkerd.movements import moved, went_back
-from mirror.linkerd.parts import Chart, ChartFacts, Image
+from mirror.linkerd.parts import Chart, ChartFacts, Image, Parts
 from mirror.linkerd.release import Newest, Release, Selector
 from mirror.oci.content import Digest, Platform
 from mirror.oci.copy import Graph, read_graph
@@ -74,8 +74,8 @@ class Catalogue(Protocol):
         """The releases that *selectors* ask for, each once; an exact one is taken at its word."""
         ...
 
-    async def charts(self, release: Release) -> tuple[Chart, ...]:
-        """The charts of *release* that are asked for; raises UnknownRelease with the nearest ones."""
+    async def parts(self, release: Release) -> Parts:
+        """The charts of *release* that are asked for, and its images; raises UnknownRelease with the nearest ones."""
         ...
 
     async def paths(self, start: Selector, selectors: Sequence[Selector]) -> tuple[tuple[Hop, ...], ...]:
@@ -244,11 +244,10 @@ class Surveyor:
     async def _plan_release(self, release: Release, *, refresh: bool) -> list[ReleasePlan]:
         mirrors = self._share(release)
         before = await gather(*(self._read_record(mirror, release) for mirror in mirrors))
-        archives, images, problem = tuple[Chart, ...](), tuple[Image, ...](), ""
+        parts, problem = None, ""
         if refresh or not all(map(self._is_current, mirrors, before)):
             try:
-                read = await self.catalogue.charts(release)
-                archives, images = read, _images_of(read)
+                parts = await self.catalogue.parts(release)
             except UsageError:
                 raise
             except MirrorError as exc:
@@ -257,9 +256,9 @@ class Surveyor:
         async def planned(mirror: Mirror, found: Record | MirrorError | None) -> ReleasePlan:
             if isinstance(found, MirrorError):
                 return ReleasePlan(mirror, release, problem=str(found), is_refused=isinstance(found, Refused))
-            if archives:
-                facts = tuple(chart.facts for chart in archives)
-                return await self._plan_images(ReleasePlan(mirror, release, "", found, facts, archives), images)
+            if parts:
+                plan = ReleasePlan(mirror, release, "", found, parts.facts, parts.archives)
+                return await self._plan_images(plan, parts.images)
             if found is not None and self._is_current(mirror, found) and not refresh:
                 held = tuple(recorded.image for recorded in found.images)
                 return await self._plan_images(ReleasePlan(mirror, release, "", found, found.charts), held)
@@ -463,12 +462,6 @@ class Surveyor:
         source = self.source(repository)
         root = restricted(await source.manifest(upstream), self.wanted.platforms, where=source.name)
         return await read_graph(source, root)
-
-
-def _images_of(charts: Sequence[Chart]) -> tuple[Image, ...]:
-    from mirror.linkerd.images import release_images  # late: in step no template is read
-
-    return release_images(charts)
 
 
 def _refusing(plan: ReleasePlan, refused: Mapping[str, str]) -> ReleasePlan:
