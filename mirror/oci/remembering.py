@@ -57,18 +57,19 @@ class Remembering:
         """See Source."""
         data = self.known.get(blob.digest) or self._read.get(blob.digest)
         if data is not None:
-            return _Known(memoryview(data)[offset:])
+            return Known(memoryview(data)[offset:])
         body = await self.source.open_blob(blob, offset=offset)
         return _Watched(body, blob.digest, self._read) if blob.size <= SIZE_MAX and not offset else body
 
 
-class _Known:
+class Known:
     """A body from memory."""
 
     def __init__(self, data: memoryview) -> None:
         self._rest = data
 
     def readinto(self, buffer: memoryview) -> int:
+        """See Body."""
         count = min(len(buffer), len(self._rest))
         buffer[:count], self._rest = self._rest[:count], self._rest[count:]
         return count
