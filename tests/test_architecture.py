@@ -54,6 +54,7 @@ RULES: dict[str, tuple[str, ...]] = {
     "values": (*ENGINE, "inventory"),
     "verify": (*ENGINE, "inventory", "signatures"),
     "sync": (*ENGINE, "inventory", "signatures", "values", "verify"),
+    "airgap": (*ENGINE, "http", "inventory", "signatures", "sync"),
     "settings": (
         "errors",
         "durations",
@@ -72,6 +73,7 @@ RULES: dict[str, tuple[str, ...]] = {
         "values",
         "verify",
         "sync",
+        "airgap",
         "doctor",
         "kubernetes",
         "settings",
@@ -89,6 +91,7 @@ RULES: dict[str, tuple[str, ...]] = {
         "values",
         "verify",
         "sync",
+        "airgap",
         "doctor",
         "settings",
         "logs",
