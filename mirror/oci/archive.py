@@ -42,7 +42,7 @@ _READERS = 4  # hashing is what takes the time, and it is a core each
 
 
 class Archive:
-    """The archive in *file*, which stays open and is nobody else's; *where* is what errors call it.
+    """The archive in *file*, which whoever opened it closes; *where* is what errors call it.
 
     Raises ArchiveError for what is not an archive of mirror's, or is cut off or altered where no digest would tell.
     """
@@ -50,12 +50,12 @@ class Archive:
     def __init__(self, file: BinaryIO, where: str) -> None:
         self.where = where
         self.gate = Gate()
-        self._descriptor = file.fileno()
+        self._file, self._descriptor = file, file.fileno()
         status = os.fstat(self._descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise ArchiveError(
-                f"{where} is a pipe, or a device: an archive is checked as a whole before any of it is written, so save "
-                "it to a file first"
+                f"{where} is a pipe, or a device: an archive is checked as a whole before any of it is written, so "
+                "save it to a file first"
             )
         self.size = status.st_size
         self._members = self._listed()
