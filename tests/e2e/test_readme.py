@@ -15,7 +15,7 @@ import yaml
 
 from mirror.linkerd.images import release_images
 from mirror.oci.reference import Reference
-from mirror.settings import Settings
+from mirror.settings import Settings, load
 from tests.documents import blocks, mentioned, missing_links, unknown_options
 from tests.e2e.conftest import Start
 from tests.linkerd import charts
@@ -97,7 +97,11 @@ def test_its_values(block: str, tmp_path: Path) -> None:
 
     assert 0 == done.returncode, done.stderr
     [held] = [each for each in yaml.safe_load_all(done.stdout) if "config.toml" in (each or {}).get("data", {})]
-    assert Settings.model_validate(tomllib.loads(held["data"]["config.toml"])).overrides.config_maps.enabled
+    file = tmp_path / "config.toml"
+    file.write_text(held["data"]["config.toml"])
+    loaded = load(file, {"MIRROR_REGISTRIES__REGISTRY_EXAMPLE_COM__USERNAME": "mirror"})  # as the pod has it of the Secret
+    assert loaded.settings.overrides.config_maps.enabled
+    assert () == loaded.warnings
 
 
 @pytest.mark.parametrize("command", mentioned(README))
