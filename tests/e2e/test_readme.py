@@ -99,7 +99,7 @@ def test_its_values(block: str, tmp_path: Path) -> None:
     [held] = [each for each in yaml.safe_load_all(done.stdout) if "config.toml" in (each or {}).get("data", {})]
     file = tmp_path / "config.toml"
     file.write_text(held["data"]["config.toml"])
-    loaded = load(file, {"MIRROR_REGISTRIES__REGISTRY_EXAMPLE_COM__USERNAME": "mirror"})  # as the pod has it of the Secret
+    loaded = load(file, {"MIRROR_REGISTRIES__REGISTRY_EXAMPLE_COM__USERNAME": "of the Secret"})
     assert loaded.settings.overrides.config_maps.enabled
     assert () == loaded.warnings
 
