@@ -7,7 +7,8 @@
     failed, all or in part    one more after schedule.retry_after_failure, then after twice as long, and so on
                               until the regular one is sooner
     a deep verification that  once more after the next sync that brings something, or, where it failed and
-    is not in step, or failed nothing is known, after the next one that goes well
+    is not in step, or failed nothing is known, after the next one that goes well; and when somebody who has
+                              mended it has the configuration read again
 
 A sync that can do nothing at all, as without a password's file, has failed: it may be there the next time.
 An App lives as long as a run: what it holds open, connections and credentials, is not kept for months.
@@ -81,6 +82,8 @@ class Loop:
         if self.configuration.reload():
             self.set_alarms()
             self.bell.ring("sync", "reload")
+            if any(each.report.outcome != "in_step" for each in self.ledger.verified.values()):
+                self.bell.ring("deep_verify", "reload")
 
     def set_alarms(self) -> None:
         """The timetable is that of the settings."""

@@ -303,6 +303,31 @@ class TestReload:
         assert due is not None
         assert due < datetime.now(UTC) + timedelta(hours=51)
 
+    async def test_what_was_mended(self, seat: Seat) -> None:
+        """What a deep verification has found wrong is looked at again, and what was right is not."""
+        async with seat.working() as loop:
+            await seat.runs(1)
+            layer = next(iter(seat.upstream.images[references()[2]].children[0].blobs))
+            blob = next((seat.directory / "mirror").rglob(str(layer).removeprefix("sha256:")))
+            right = blob.read_bytes()
+            blob.write_bytes(right[:-1] + b"!")
+            loop.bell.ring("deep_verify", "schedule")
+            await seat.runs(2)
+            blob.write_bytes(right)
+            loop.reload()
+            await seat.runs(4)
+            loop.reload()
+            await seat.runs(5)
+            wanted = dict(loop.bell._wanted)
+
+        assert [
+            ("deep_verify", "schedule", "not_in_step"),
+            ("sync", "reload", "in_step"),
+            ("deep_verify", "reload", "in_step"),
+            ("sync", "reload", "in_step"),
+        ] == seat.outcomes[1:]
+        assert {} == wanted
+
     async def test_in_the_middle_of_a_verification(self, seat: Seat) -> None:
         """It goes on to its end by the old configuration; then there is a run by the new one."""
         async with seat.working() as loop:
