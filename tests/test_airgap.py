@@ -7,6 +7,7 @@ import io
 import json
 import tarfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +16,20 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as tries
 from hypothesis import strategies as st
 
+from mirror import record as records
+from mirror.app import App
 from mirror.demo.release import RELEASE as DEMO
 from mirror.demo.upstream import HOSTS
 from mirror.demo.upstream import Upstream as DemoUpstream
 from mirror.errors import ArchiveError, MirrorError, Refused, UsageError
+from mirror.http.proxies import Proxies
 from mirror.oci.content import Digest
 from mirror.oci.tar import END, header, padding
 from mirror.plan import Refuse
 from mirror.report import PlanReport, SyncReport
 from mirror.settings import Settings
 from tests.content import artifact, attestation_of, attested, image, index
-from tests.runs import bring, export, only, outcomes, plan, reasons, sync, verify
+from tests.runs import NOW, bring, export, only, outcomes, plan, reasons, sync, verify
 from tests.servers.distribution import Distribution
 from tests.servers.fake import FakeRegistry, Fault, answer
 from tests.servers.upstream import (
@@ -149,6 +153,20 @@ class TestThere:
         assert 1 == report.exit_code
         assert all("not compared with upstream" in each.reason for each in report.images)
         assert () == report.problems
+
+    async def test_a_proof_of_something_else(self, near: Settings, beyond: Settings, file: Path) -> None:
+        """What was proven of other wishes is not proven of what comes in without charts."""
+        await export(near, file, RELEASE)
+        await bring(beyond, file)
+        async with App(beyond, {}, Proxies()) as app:
+            mirror = app.mirror()
+            record = await records.read(mirror.records, RELEASE)
+            assert record is not None
+            other = replace(record, asked="something else", proof="proven")
+            await records.write(mirror.records, other, verified_at=NOW)
+        report = only(synced(await bring(beyond, file)))
+
+        assert ("in_step", "not proven") == (report.outcome, report.proof)
 
     async def test_two_releases(self, near: Settings, far: Settings, upstream: Upstream, file: Path) -> None:
         """One from the mirror, one from upstream; what they share is there once, and refused nowhere."""
