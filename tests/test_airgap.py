@@ -263,17 +263,18 @@ class TestPlatforms:
 
     async def test_the_same_wish_there(
         self,
-        filtered: Settings,
         upstream: Upstream,
         open_distribution: Distribution,
         path: str,
         tmp_path: Path,
         file: Path,
     ) -> None:
-        """Then the record is one of that wish: a plan needs no chart."""
-        await sync(filtered)
-        await export(filtered, file, RELEASE)
-        far = into(upstream, open_distribution, f"{path}/far", tmp_path / "far", **NOWHERE, platforms=["linux/amd64"])
+        """Then the record is one of that wish, platforms that no image has included: a plan needs no chart."""
+        wish = ["linux/amd64", "linux/s390x"]
+        near = into(upstream, open_distribution, f"{path}/near", tmp_path / "near", platforms=wish)
+        await sync(near)
+        await export(near, file, RELEASE)
+        far = into(upstream, open_distribution, f"{path}/far", tmp_path / "far", **NOWHERE, platforms=wish)
         await bring(far, file)
 
         assert () == (await plan(far, RELEASE)).problems
@@ -498,6 +499,27 @@ class TestAltered:
         assert file.name in str(told.value)
         assert "\n" not in str(told.value)
         assert {} == fake.repositories
+        assert [] == written(fake)
+
+    async def test_a_signature_of_nothing(
+        self, near: Settings, beyond: Settings, upstream: Upstream, fake: FakeRegistry, file: Path
+    ) -> None:
+        """What a tag refers to must be in the archive: else a signature could be taken away unseen."""
+        subject = upstream.images[WEB].digest
+        upstream.registry.add("linkerd/web", image(b"signature"), subject.fallback_tag(".sig"))
+        await export(near, file, RELEASE)
+        raw = _member(file.read_bytes(), "index.json")
+        other = subject.fallback_tag(".sig").replace(
+            subject.hex[-1] + ".sig", ("0" if subject.hex[-1] != "0" else "1") + ".sig"
+        )
+        file.write_bytes(
+            _swapped(
+                file.read_bytes(), "index.json", raw.replace(subject.fallback_tag(".sig").encode(), other.encode())
+            )
+        )
+
+        with pytest.raises(ArchiveError, match=f"web:{other} in it belongs to no image of its releases"):
+            await bring(beyond, file)
         assert [] == written(fake)
 
     async def test_a_blob_that_is_gone(

@@ -97,6 +97,19 @@ async def test_what_is_packed_is_read(archive: bytes, whole: Image, checked: Che
     assert {digest: data for each in whole.graph() for digest, data in each.blobs.items()} == have
 
 
+async def test_no_blob_is_read_before_it_is_written(whole: Image, tmp_path: Path) -> None:
+    """Then each once; none is kept in memory."""
+    source = Layout(tmp_path / "source").repository("proxy")
+    await push(source, whole, tag="v1")
+    counting = _Breaking(source, breaks=False)
+    pack = await packed(counting, "v1")  # type: ignore[arg-type]
+    before = len(counting.opened)
+    await written(pack)
+
+    assert (0, len(pack.needed)) == (before, len(counting.opened))
+    assert {} == pack.made
+
+
 async def test_the_same_bytes_each_time(archive: bytes, whole: Image, tmp_path: Path) -> None:
     """Whatever the source, and in whatever order it answers; the size is known before."""
     other = Layout(tmp_path / "other").repository("elsewhere")
@@ -275,15 +288,17 @@ def test_what_may_be_left_out() -> None:
 class _Breaking:
     """A source whose bodies break off after some bytes, once each, or are of other bytes."""
 
-    def __init__(self, source: Source, *, corrupt: bool = False) -> None:
-        self.source, self.corrupt, self.opened = source, corrupt, list[int]()
+    def __init__(self, source: Source, *, corrupt: bool = False, breaks: bool = True) -> None:
+        self.source, self.corrupt, self.breaks, self.opened = source, corrupt, breaks, list[int]()
 
     def __getattr__(self, name: str) -> object:
         return getattr(self.source, name)
 
     async def open_blob(self, blob: Descriptor, *, offset: int = 0) -> Body:
         self.opened.append(offset)
-        return _BreakingBody(await self.source.open_blob(blob, offset=offset), self.corrupt, is_first=not offset)
+        return _BreakingBody(
+            await self.source.open_blob(blob, offset=offset), self.corrupt, is_first=self.breaks and not offset
+        )
 
 
 class _BreakingBody:
