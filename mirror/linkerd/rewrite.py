@@ -501,12 +501,21 @@ def _content(text: str, scalar: _Scalar) -> int:
 
 
 def _is_settable(text: str, node: _Scalar | _Alias) -> bool:
-    """Whether *node* can say something else where it stands: nothing at all can, after the colon of its key."""
+    """Whether *node* can say something else where it stands; nothing at all can, after the colon of its key."""
     if isinstance(node, _Alias):
         return True
     if node.style in ("|", ">"):
         return bool(node.text)
-    return _content(text, node) < node.end or (node.start == node.end and text[node.start - 1 : node.start] == ":")
+    at = _after_key(text, node)
+    return _content(text, node) < node.end or (node.start == node.end and text[at - 1 : at] == ":")
+
+
+def _after_key(text: str, scalar: _Scalar) -> int:
+    """Where blanks before *scalar* begin; libyaml has what says nothing begin with what comes next."""
+    at = scalar.start
+    while at and text[at - 1] in " \t":
+        at -= 1
+    return at
 
 
 def _spelt(text: str, scalar: _Scalar, value: str) -> _Splice:
@@ -519,7 +528,10 @@ def _spelt(text: str, scalar: _Scalar, value: str) -> _Splice:
     if scalar.style == "'":
         return _Splice(start, scalar.end, f"'{value}'")
     spelt = value if not scalar.style and _PLAIN.fullmatch(value) else quoted(value)
-    return _Splice(start, scalar.end, spelt if start < scalar.end else f" {spelt}")
+    if start < scalar.end:
+        return _Splice(start, scalar.end, spelt)
+    at = _after_key(text, scalar)
+    return _Splice(at, at, f" {spelt}")
 
 
 def _outer(text: str, scalar: _Scalar, value: str, splices: Iterable[_Splice]) -> list[_Splice]:
