@@ -60,6 +60,7 @@ from mirror.tasks import gather, gather_some
 
 if TYPE_CHECKING:
     from mirror.linkerd.chart import ChartIndex
+    from mirror.linkerd.path import Hop
 
 _RELEASES_AT_ONCE = 16  # each asks for a dozen images; more in flight would be memory, and no faster
 
@@ -75,6 +76,10 @@ class Catalogue(Protocol):
 
     async def charts(self, release: Release) -> tuple[Chart, ...]:
         """The charts of *release* that are asked for; raises UnknownRelease with the nearest ones."""
+        ...
+
+    async def paths(self, start: Selector, selectors: Sequence[Selector]) -> tuple[tuple[Hop, ...], ...]:
+        """The upgrade path from the one release that *start* asks for to each that *selectors* ask for, but itself."""
         ...
 
     def indexes(self) -> Mapping[str, ChartIndex]:

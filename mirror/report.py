@@ -187,9 +187,15 @@ class ReleaseReport:
         """The worst that happened."""
         if self.is_refused or any(image.outcome == "refused" for image in self.images):
             return "refused"
-        if self.problem or self.proof == "failed" or any(_is_failed(image) for image in self.images):
+        if self.has_failures:
             return "failed"
         return "in_step" if all(image.outcome == "kept" for image in self.images) else "synced"
+
+    @property
+    def has_failures(self) -> bool:
+        """Something failed that another try may bring, be it beside what is refused."""
+        is_wrong = self.proof == "failed" or (bool(self.problem) and not self.is_refused)
+        return is_wrong or any(_is_failed(image) for image in self.images)
 
     @property
     def exit_code(self) -> int:

@@ -40,15 +40,12 @@ def command(context: Context, release: str, output_format: output.OutputFormat) 
 
 async def _images(context: Context, text: str) -> tuple[Release, tuple[Image, ...]]:
     from mirror.app import App
-    from mirror.errors import UsageError
     from mirror.linkerd.images import release_images
 
     async with App(context.settings, context.environ) as app:
         catalogue = app.catalogue()
-        releases = await catalogue.select(app.selectors([text]))
-        if len(releases) != 1:
-            raise UsageError(f"{text} asks for {len(releases)} releases: name one")
-        return releases[0], release_images(await catalogue.charts(releases[0]))
+        release = await catalogue.one(*app.selectors([text]))
+        return release, release_images(await catalogue.charts(release))
 
 
 def _document(image: Image) -> dict[str, object]:

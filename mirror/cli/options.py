@@ -20,3 +20,10 @@ shard_option = click.option(
     help="Only the share I, from 0 to N-1, of N: each release at each destination is in exactly one, the same for "
     "everyone. For several processes side by side.  [default: all of it]",
 )
+from_option = click.option(
+    "--from",
+    "start",
+    default="",
+    metavar="RELEASE",
+    help="The release that runs: it, and every release of the upgrade path from it, are mirrored too.",
+)

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from mirror.amounts import human_size
 from mirror.cli import output
-from mirror.cli.options import releases_argument, shard_option, to_option
+from mirror.cli.journey import Journey, journey
+from mirror.cli.options import from_option, releases_argument, shard_option, to_option
 
 if TYPE_CHECKING:
     from mirror.cli.main import Context
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 @click.command(name="plan")
 @releases_argument
 @to_option
+@from_option
 @click.option("--refresh", is_flag=True, help="Read the charts again, also of releases that are recorded.")
 @shard_option
 @output.output_option
@@ -28,6 +31,7 @@ def command(
     context: Context,
     releases: tuple[str, ...],
     to: str,
+    start: str,
     refresh: bool,
     shard: Shard,
     output_format: output.OutputFormat,
@@ -39,22 +43,27 @@ def command(
     \b
     Examples:
       mirror plan edge-26.8.3 --to registry.example.com/linkerd
+      mirror plan edge-26.8.3 --from edge-24.11.8
       mirror plan -o json | jq '.bytes'
     """
-    report = asyncio.run(_plan(context, releases, to, shard, refresh=refresh))
+    report, passed = asyncio.run(_plan(context, releases, to, start, shard, refresh=refresh))
     if output_format == "json":
-        output.print_json(report.document())
+        output.print_json({**report.document(), **passed.document()})
     else:
+        passed.print()
         _print(report)
     return report.exit_code
 
 
-async def _plan(context: Context, releases: tuple[str, ...], to: str, shard: Shard, *, refresh: bool) -> PlanReport:
+async def _plan(
+    context: Context, releases: tuple[str, ...], to: str, start: str, shard: Shard, *, refresh: bool
+) -> tuple[PlanReport, Journey]:
     from mirror.app import App
 
     async with App(context.settings, context.environ) as app:
         surveyor = app.surveyor(to, shard=shard)
-        return await surveyor.estimate(await surveyor.plan(app.selectors(releases), refresh=refresh))
+        passed = await journey(app, surveyor.catalogue, start, releases)
+        return await surveyor.estimate(await surveyor.plan(passed.selectors, refresh=refresh)), passed
 
 
 def _print(report: PlanReport) -> None:
@@ -69,7 +78,7 @@ def _print(report: PlanReport) -> None:
             type(image.action).__name__.lower(),
             image.target,
             str(image.digest or "")[:19],
-            output.human_size(image.size) if image.size else "",
+            human_size(image.size) if image.size else "",
             image.reason,
         )
         for image in report.images
@@ -85,8 +94,8 @@ def _print(report: PlanReport) -> None:
     kept = actions["keep"]
     if not report.images and report.problems:
         return
-    send = f"; {output.human_size(report.size)} to send" if report.size else ""
+    send = f"; {human_size(report.size)} to send" if report.size else ""
     stored = sum(report.storage.values())
     if stored != report.size:
-        send += f", {output.human_size(stored)} to store where no blob is mounted"
+        send += f", {human_size(stored)} to store where no blob is mounted"
     output.print_line(f"{counts}, {kept} in step{send}" if counts else f"in step: {kept} images")

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from mirror.amounts import human_seconds, human_size
 from mirror.cli import output
-from mirror.cli.options import releases_argument, shard_option, to_option
+from mirror.cli.journey import Journey, journey
+from mirror.cli.options import from_option, releases_argument, shard_option, to_option
 
 if TYPE_CHECKING:
     from mirror.cli.main import Context
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 @click.command(name="sync")
 @releases_argument
 @to_option
+@from_option
 @click.option("--refresh", is_flag=True, help="Read the charts again, also of releases that are recorded.")
 @click.option(
     "--accept",
@@ -34,6 +37,7 @@ def command(
     context: Context,
     releases: tuple[str, ...],
     to: str,
+    start: str,
     refresh: bool,
     accept: tuple[str, ...],
     shard: Shard,
@@ -50,22 +54,32 @@ def command(
       mirror sync
       # one release, into a registry
       mirror sync edge-26.8.3 --to registry.example.com/linkerd
+      # all that an upgrade passes, and what runs now; nothing is deleted
+      mirror sync edge-26.8.3 --from edge-24.11.8
       # a released tag moved upstream, and you have checked that it may
       mirror sync --accept cr.l5d.io/linkerd/proxy:edge-26.8.3@sha256:...
       # one of eight processes that share the work, as an Indexed Job counts them
       mirror sync --shard "$JOB_COMPLETION_INDEX/8"
     """
-    report = asyncio.run(_sync(context, releases, to, accept, shard, refresh=refresh))
+    report, passed = asyncio.run(_sync(context, releases, to, start, accept, shard, refresh=refresh))
     if output_format == "json":
-        output.print_json(report.document())
+        output.print_json({**report.document(), **passed.document()})
     else:
+        passed.print()
         print_report(report)
     return report.exit_code
 
 
 async def _sync(
-    context: Context, releases: tuple[str, ...], to: str, accept: tuple[str, ...], shard: Shard, *, refresh: bool
-) -> SyncReport:
+    context: Context,
+    releases: tuple[str, ...],
+    to: str,
+    start: str,
+    accept: tuple[str, ...],
+    shard: Shard,
+    *,
+    refresh: bool,
+) -> tuple[SyncReport, Journey]:
     import structlog
 
     from mirror.app import App, parse_accepted
@@ -80,11 +94,13 @@ async def _sync(
             publisher.access()  # outside of a cluster that is told before a long run, not after it
         with context.progress() as progress:
             syncer = app.syncer(progress, to, parse_accepted(accept), shard)
-            report = await syncer.sync(app.selectors(releases), refresh=refresh)
-        if publisher is None:
-            return report
-        # what is asked for by hand is not what the configuration follows: it moves no channel
-        return await publisher.publish(report, {} if releases else report.newest)
+            passed = await journey(app, syncer.surveyor.catalogue, start, releases)
+            report = await syncer.sync(passed.selectors, refresh=refresh)
+        if publisher is not None:
+            # what is asked for by hand is not what the configuration follows: it moves no channel
+            report = await publisher.publish(report, {} if releases or start else report.newest)
+        structlog.get_logger().info("sync.finished", **report.log_line())
+        return report, passed
 
 
 def print_report(report: SyncReport) -> None:
@@ -106,7 +122,7 @@ def _print_release(report: ReleaseReport) -> None:
                     image.outcome,
                     image.target,
                     str(image.digest or "")[:19],
-                    output.human_size(image.size) if image.size else "",
+                    human_size(image.size) if image.size else "",
                 )
                 for image in moved
             ],
@@ -135,5 +151,5 @@ def _summary(report: ReleaseReport) -> str:
     counts = Counter(image.outcome for image in report.images)
     done = ", ".join(f"{count} {outcome}" for outcome, count in counts.most_common())
     sent, seconds = sum(image.size for image in report.images), max(image.seconds for image in report.images)
-    work = f"; {output.human_size(sent)} sent in {output.human_seconds(seconds)}" if sent else ""
+    work = f"; {human_size(sent)} sent in {human_seconds(seconds)}" if sent else ""
     return f"{'brought in step' if report.outcome == 'synced' else report.outcome}: {done}{work}"

@@ -28,7 +28,6 @@ from mirror.report import (
     VerifiedRelease,
     VerifyReport,
 )
-from mirror.schedule import cron, longest_gap
 from mirror.service.configuration import Configuration
 from mirror.service.ledger import Ledger, Run, RunOutcome
 from mirror.service.loop import Observer
@@ -524,11 +523,6 @@ def test_the_interval_is_the_longest(schedule: dict[str, str], seconds: float) -
     metrics, _ = _metrics(schedule=schedule)
 
     assert seconds == _scrape(metrics).value("mirror_run_interval_seconds", work="sync")
-
-
-def test_a_schedule_that_never_comes() -> None:
-    """Has no gaps."""
-    assert timedelta() == longest_gap(cron("0 0 31 2 *", "UTC"), NOW)
 
 
 def test_the_page_is_in_step_with_the_code() -> None:
