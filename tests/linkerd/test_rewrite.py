@@ -57,7 +57,17 @@ def pod(image: str) -> dict[str, Any]:
             "kind": "List",
             "items": [{"kind": "Pod", "spec": pod(image)}, {"kind": "Pod", "spec": pod("a")}],
         },
-        lambda image: {"kind": "List", "items": [{"kind": "PodList", "items": [{"kind": "Pod", "spec": pod(image)}]}]},
+        lambda image: {
+            "kind": "List",
+            "items": [
+                {
+                    "kind": "JaegerList",
+                    "items": [
+                        {"apiVersion": "jaegertracing.io/v1", "kind": "Jaeger", "spec": {"collector": {"image": image}}}
+                    ],
+                }
+            ],
+        },
         lambda image: {
             "apiVersion": "monitoring.coreos.com/v1",
             "kind": "Prometheus",
@@ -290,6 +300,17 @@ def test_an_alias_that_is_no_image() -> None:
         container["image"] = pinned(image)
     assert expected == yaml.safe_load(done)
     assert done == rewritten(done)
+
+
+def test_a_merge() -> None:
+    """An image that a container gets from elsewhere is rewritten there."""
+    text = dedent("""\
+        kind: Pod
+        base: &base {image: %s}
+        spec: {containers: [{<<: *base, name: a}, {<<: [*base], image: %s}]}
+        """)
+
+    assert text % (pinned(CURL), pinned(PROXY)) == rewritten(text % (CURL, PROXY))
 
 
 @pytest.mark.parametrize(
