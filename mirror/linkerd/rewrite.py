@@ -33,7 +33,7 @@ from mirror.linkerd.holdings import Absent, Holding, Holdings
 from mirror.linkerd.overrides import Pin, quoted
 from mirror.oci.reference import Reference
 
-SIZE_MAX = 32 << 20  # bytes; a Helm release is below 1 MiB, all of a large cluster's workloads are some MiB
+SIZE_MAX = 16 << 20  # bytes; a Helm release is below 1 MiB, all of a large cluster's workloads are some MiB
 DEPTH_MAX = 128  # of collections; schemas of CustomResourceDefinitions reach 40
 ALIASES_MAX = 10_000
 
@@ -68,8 +68,8 @@ _VALUES = (
 
 _Parser: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _NULLS = frozenset({"", "~", "null", "Null", "NULL"})
-# A slash or an @ keeps it from being a number, a date or a boolean.
-_PLAIN = re.compile(r"(?=[^/@]*[/@])[A-Za-z0-9][A-Za-z0-9._/@-]*(?::[A-Za-z0-9._/@-]+)*")
+# What is set has a slash or an @, which keep it from being a number, a date or a boolean.
+_PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/@-]*(?::[A-Za-z0-9._/@-]+)*")
 _PROPERTIES = re.compile(r"(?:[&!]\S*(?:\s|(?<=\s)#[^\r\n]*)+)*")
 _BREAK = re.compile(r"\r\n|[\n\r\x85\u2028\u2029]")  # YAML 1.1, 5.4
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")  # RFC 8259, 7
@@ -324,9 +324,9 @@ class _Edits:
         for several in self.splices.values():
             yield from several
         for alias in aliases:
-            wanted = self.values.get(id(alias), alias.scalar.value)
-            if wanted != self.values.get(id(alias.scalar), alias.scalar.value):
-                yield _Splice(alias.start, alias.end, wanted if _PLAIN.fullmatch(wanted) else quoted(wanted))
+            scalar, wanted = alias.scalar, self.values.get(id(alias))
+            if (wanted or scalar.value) != self.values.get(id(scalar), scalar.value):
+                yield _Splice(alias.start, alias.end, wanted or _original(self.text, scalar))
 
 
 @dataclass(slots=True)
@@ -500,6 +500,11 @@ def _content(text: str, scalar: _Scalar) -> int:
     return found.end() if found else scalar.start
 
 
+def _original(text: str, scalar: _Scalar) -> str:
+    """What *scalar* is, to stand elsewhere: as it is written, so that a number stays one, unless it is a block."""
+    return quoted(scalar.value) if scalar.style in ("|", ">") else text[_content(text, scalar) : scalar.end]
+
+
 def _is_settable(text: str, node: _Scalar | _Alias) -> bool:
     """Whether *node* can say something else where it stands; nothing at all can, after the colon of its key."""
     if isinstance(node, _Alias):
@@ -575,8 +580,8 @@ def _literal_positions(raw: str, value: str) -> list[int] | None:
 
 
 def _quoted_positions(raw: str, value: str) -> list[int] | None:
-    """The same for *raw* in double quotes, on one line."""
+    """The same for *raw* in double quotes."""
     marks = list(_ESCAPE.finditer(raw, 1, len(raw) - 1))
-    if _BREAK.search(raw) or len(marks) != len(value):
+    if len(marks) != len(value):  # it has folded line breaks
         return None
     return [*(mark.start() for mark in marks), len(raw) - 1]

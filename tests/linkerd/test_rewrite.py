@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mirror.errors import UsageError
@@ -116,12 +116,15 @@ def test_what_is_no_image(resource: dict[str, Any]) -> None:
 
 
 def test_what_the_mirror_does_not_hold() -> None:
-    """Is left alone and found, with why and where."""
-    containers = "".join(f"  - image: {image}\n" for image in (OTHER, "cr.l5d.io/linkerd/proxy:old", "Not an image"))
+    """Is left alone and found, with why and where, once for each place."""
+    containers = "".join(
+        f"  - image: {image}\n" for image in (OTHER, OTHER, "cr.l5d.io/linkerd/proxy:old", "Not an image")
+    )
     text = f"kind: Pod\nmetadata: {{name: web}}\nspec:\n  containers:\n{containers}"
     done = rewrite(text, shelf(*HELD), "digest")
 
     assert text == done.text
+    assert 3 == len(done.left)
     assert Found(OTHER, "Pod/web", None, "the mirror does not hold it") == done.left[0]
     assert "other tags" in done.left[1].problem
     assert "cannot be read" in done.left[2].problem
@@ -302,6 +305,24 @@ def test_an_alias_that_is_no_image() -> None:
     assert done == rewritten(done)
 
 
+def test_an_alias_of_a_version() -> None:
+    """A number stays one where it is no version."""
+    values = "image: {name: cr.l5d.io/linkerd/proxy, version: &v 1.10}"
+    text = config_map(f"|\n    proxy: {{{values}}}\n    other: *v")
+    done = rewrite(text, shelf("cr.l5d.io/linkerd/proxy:1.10"), "digest").text
+
+    values = yaml.safe_load(yaml.safe_load(done)["data"]["values"])
+    assert 1.1 == values["other"]
+    assert f"1.10@{digest_of('cr.l5d.io/linkerd/proxy:1.10')}" == values["proxy"]["image"]["version"]
+
+
+def test_a_comment_that_names_the_image() -> None:
+    """It stays, also between the header of a block and its content."""
+    text = f"kind: Pod\nspec:\n  containers:\n  - image: >- # not {CURL}\n      %s\n    # nor {CURL}\n"
+
+    assert text % pinned(CURL) == rewritten(text % CURL)
+
+
 def test_a_merge() -> None:
     """An image that a container gets from elsewhere is rewritten there."""
     text = dedent("""\
@@ -342,7 +363,7 @@ def test_a_bomb() -> None:
     assert bomb.replace(PROXY, pinned(PROXY)) == rewritten(bomb)
     with pytest.raises(UsageError, match="more than 10000 aliases at line 2"):
         rewritten(f"a: &a 1\nb: [{'*a, ' * 10001}]\n")
-    with pytest.raises(UsageError, match="larger than 32 MiB"):
+    with pytest.raises(UsageError, match="larger than 16 MiB"):
         rewritten(" " * (module.SIZE_MAX + 1))
 
 
@@ -470,6 +491,7 @@ def stripped(node: Any) -> Any:
     return replaced(node, {text: text for text in [*HELD, OTHER, *map(pinned, HELD), f"ghcr.io/{PROXY[10:]}"]})
 
 
+@settings(deadline=None)
 @given(parts=streams(), loader=st.sampled_from([module._Parser, yaml.SafeLoader]))
 def test_any_stream(parts: list[tuple[str, bool]], loader: Any) -> None:
     """It says the same with its images replaced, every other byte is as it was, and a second time changes nothing."""
@@ -486,6 +508,7 @@ def test_any_stream(parts: list[tuple[str, bool]], loader: Any) -> None:
     assert done == again
 
 
+@settings(deadline=None)
 @given(text=st.text(st.sampled_from("ab:-?[]{},&*!|>'\"%@` #\t\n\r\\\x85\u2028é😀\ufeff\x00"), max_size=40))
 def test_any_text(text: str) -> None:
     """What is not YAML is told in one sentence, whatever it is; what is comes back."""
