@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -133,6 +134,13 @@ class TestHelm:
             expected = expected.replace(f"image: {reference}", f"image: {site.pinned(reference)}")
         assert expected == done
         assert done == site.said("mirror", "rewrite", "--strict", stdin=done)
+
+
+def test_the_plugin_has_the_programs_version() -> None:
+    """Both are released together."""
+    project = tomllib.loads((program.PROJECT / "pyproject.toml").read_text())["project"]
+
+    assert project["version"] == yaml.safe_load((POST_RENDERER / "plugin.yaml").read_text())["version"]
 
 
 @pytest.mark.parametrize("pin", ["digest", "tag"])

@@ -6,7 +6,7 @@ import pytest
 
 from mirror.linkerd.holdings import Absent, Holding, Holdings
 from mirror.oci.content import Digest
-from mirror.oci.reference import Reference
+from mirror.oci.reference import Reference, Repository
 from tests.linkerd.shelf import MIRROR, digest_of, holding, pinned, resolved, shelf
 
 PROXY = "cr.l5d.io/linkerd/proxy:edge-26.8.1"
@@ -84,6 +84,14 @@ def test_pinned(asked: str, pin: str, version: str) -> None:
     holdings, reference = shelf(PROXY), Reference.parse(asked)
 
     assert version == found(holdings, asked).version(reference, pin)  # type: ignore[arg-type]
+
+
+def test_a_mirror_that_has_an_alias() -> None:
+    """Its own names are still its own."""
+    holdings = Holdings(lambda repository: Repository("proxy.example", repository.path))
+    holdings.add([holding(PROXY)])
+
+    assert PROXY == found(holdings, pinned(PROXY)).located.reference
 
 
 def test_the_later_record_counts() -> None:
