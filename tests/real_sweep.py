@@ -313,7 +313,7 @@ def _changed_besides(before: str, after: str) -> Iterator[str]:
     """Lines that differ in something else than an image, or its name or version in the values for the injector."""
     lines = (text.split("\n") for text in (before, after))
     for old, new in zip_longest(*lines, fillvalue="(no line)"):
-        if old != new and not (_IMAGE.match(old) and _IMAGE.sub("", old) == _IMAGE.sub("", new)):
+        if old != new and not (_IMAGE.search(old) and _IMAGE.sub("", old) == _IMAGE.sub("", new)):
             yield f"{old!r} is now {new!r}"
 
 
