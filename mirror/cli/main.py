@@ -52,6 +52,7 @@ COMMANDS = {
     "path": ("mirror.cli.path:command", "The releases to pass on an upgrade, and what changes at each."),
     "verify": ("mirror.cli.verify:command", "Is the mirror still what was recorded? Needs no upstream."),
     "overrides": ("mirror.cli.overrides:command", "The Helm values that point a release at the mirror."),
+    "rewrite": ("mirror.cli.rewrite:command", "Kubernetes manifests, their images pointed at the mirror."),
     "serve": ("mirror.cli.serve:command", "The service: sync on a schedule, and show what came of it."),
     "doctor": ("mirror.cli.doctor:command", "What is wrong, before a sync finds it, and what to do about it."),
     "config": ("mirror.cli.config:command", "Show, check or describe the configuration."),
@@ -78,7 +79,7 @@ Exit codes:
   1    the world failed: network, refused credential, full disk, wrong bytes
   2    the input is wrong: an option, a configuration key, an unknown release
   3    refused, a human must decide: a tag moved, or was taken
-  4    plan and verify: not in step
+  4    plan, verify, rewrite --strict: not in step
   130  interrupted
 
 \b
