@@ -144,6 +144,12 @@ class App:
             return f"http://{host}"
         return self.settings.registry(host).endpoint
 
+    def pull_url(self, mirror: Mirror) -> str:
+        """Where a cluster reaches *mirror*, by the name that it pulls by: `https://HOST[/PREFIX]`."""
+        host = mirror.pull_registry.partition("/")[0]
+        scheme = "http" if self._endpoint(host) == f"http://{host}" else "https"
+        return f"{scheme}://{mirror.pull_registry}"
+
     def hosts(self) -> frozenset[str]:
         """Those that the settings send us to, as a URL names them; not those that they send us on to."""
         aliased = {name.partition("/")[0] for name, entry in self.settings.registries.items() if entry.alias}

@@ -54,6 +54,7 @@ COMMANDS = {
     "overrides": ("mirror.cli.overrides:command", "The Helm values that point a release at the mirror."),
     "export": ("mirror.cli.export:command", "Releases into one file, to be carried across an air gap."),
     "import": ("mirror.cli.import_:command", "What an export wrote, checked and brought into a mirror. No upstream."),
+    "rewrite": ("mirror.cli.rewrite:command", "Kubernetes manifests, their images pointed at the mirror."),
     "serve": ("mirror.cli.serve:command", "The service: sync on a schedule, and show what came of it."),
     "doctor": ("mirror.cli.doctor:command", "What is wrong, before a sync finds it, and what to do about it."),
     "config": ("mirror.cli.config:command", "Show, check or describe the configuration."),
@@ -80,7 +81,7 @@ Exit codes:
   1    the world failed: network, refused credential, full disk, wrong bytes
   2    the input is wrong: an option, a configuration key, an unknown release
   3    refused, a human must decide: a tag moved, or was taken
-  4    plan and verify: not in step
+  4    plan, verify, rewrite --strict: not in step
   130  interrupted
 
 \b
