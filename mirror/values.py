@@ -72,8 +72,21 @@ class Clerk:
             self.located,
             pin=self.wanted.pin,
             pull_secrets=self.wanted.pull_secrets,
-            heading=Heading(Release.parse(self.record.release), self.mirror.pull_registry, self.record.recorded_at),
+            heading=Heading(
+                Release.parse(self.record.release),
+                self.mirror.pull_registry,
+                self.record.recorded_at,
+                self.helm_command(chart),
+            ),
         )
+
+    def helm_command(self, chart: ChartFacts) -> str:
+        """How Helm installs *chart* from the mirror, with its values; empty where the mirror does not hold it."""
+        held = self.record.artifact(chart.name)
+        if held is None:
+            return ""
+        place = f"oci://{self.mirror.pull_name(held.target.path)}"
+        return f"helm upgrade --install {chart.name} {place} --version {chart.version} -f {chart.name}.yaml"
 
     def write(self, texts: Mapping[str, str]) -> tuple[str, ...]:
         """Writes each text to DIRECTORY/DESTINATION/RELEASE/CHART.yaml, by rename, if it differs; the paths, sorted.

@@ -47,10 +47,12 @@ RULES: dict[str, tuple[str, ...]] = {
     "trust": ("errors", "http", "oci", "tasks"),
     "record": ("errors", "oci", "linkerd", "plan", "trust.seal", "trust.verdict"),
     "signatures": ("errors", "oci", "plan", "record", "trust"),
-    "inventory": (*ENGINE, "signatures", "shard"),
+    "charts": ENGINE,
+    "library": ENGINE,
+    "inventory": (*ENGINE, "charts", "signatures", "shard"),
     "values": (*ENGINE, "inventory"),
     "verify": (*ENGINE, "inventory", "signatures"),
-    "sync": (*ENGINE, "inventory", "signatures", "values", "verify"),
+    "sync": (*ENGINE, "charts", "inventory", "signatures", "values", "verify"),
     "settings": (
         "errors",
         "durations",
@@ -80,6 +82,7 @@ RULES: dict[str, tuple[str, ...]] = {
     "cli": (
         *ENGINE,
         "inventory",
+        "library",
         "values",
         "verify",
         "sync",

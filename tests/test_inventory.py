@@ -21,7 +21,7 @@ from mirror.report import PlanReport
 from mirror.settings import Settings
 from tests.runs import only, sync
 from tests.servers.fake import ALWAYS, FakeRegistry, Fault, answer
-from tests.servers.upstream import NEXT, RELEASE, Upstream, references, upstream_server
+from tests.servers.upstream import CHARTS, NEXT, RELEASE, Upstream, references, upstream_server
 
 WEB = references()[2]
 
@@ -124,7 +124,7 @@ class TestProviders:
         provider = Telling(["l5d/web will be made"])
         report = await self.estimated(into(upstream, fake, tmp_path), provider)
 
-        names = ("controller", "mirror-record", "prometheus", "proxy", "web")
+        names = ("controller", "mirror-record", "prometheus", "proxy", "web", *(f"charts/{chart}" for chart in CHARTS))
         assert [({f"l5d/{name}" for name in names}, report.storage["test"])] == provider.asked
         assert (f"{fake.host}/l5d: l5d/web will be made",) == report.notes
         assert 4 == report.exit_code
@@ -139,11 +139,11 @@ class TestProviders:
         assert (1, 0) == (len(report.notes), report.exit_code)
 
     async def test_what_it_refuses(self, upstream: Upstream, fake: FakeRegistry, tmp_path: Path) -> None:
-        """Is a problem of the plan, whose images are there all the same."""
+        """Is a problem of the plan, whose images and charts are there all the same."""
         report = await self.estimated(into(upstream, fake, tmp_path), Telling(problem="there is no project l5d"))
 
         assert (f"{fake.host}/l5d: there is no project l5d",) == report.problems
-        assert (4, 1) == (len(report.images), report.exit_code)
+        assert (7, 1) == (len(report.images), report.exit_code)
 
     async def test_nothing_is_planned(self, upstream: Upstream, fake: FakeRegistry, tmp_path: Path) -> None:
         """Then nothing is asked."""
@@ -190,7 +190,8 @@ class TestSurvey:
         await sync(settings)
 
         assert "synced" == report.outcome
-        assert 4 == read
+        # the index, three charts, and whether the one that was not brought yet has a provenance
+        assert 5 == read
         assert [] == upstream.charts.requests
 
     async def test_one_mirror_in_step_and_one_that_is_new(

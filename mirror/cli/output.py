@@ -112,6 +112,11 @@ def printable(text: str) -> str:
     return "".join(mark if mark.isprintable() or mark == "\n" else repr(mark)[1:-1] for mark in text)
 
 
+def counted(count: int, what: str) -> str:
+    """*count* of *what*, in words: `1 chart`, `3 charts`."""
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
+
+
 def human_size(size: int) -> str:
     """*size* in bytes, for people: `512 B`, `3.4 MB`; powers of 1000."""
     amount = float(size)

@@ -22,6 +22,8 @@ class _Answer:
     release: str
     destination: str
     texts: dict[str, str]
+    install: dict[str, str]
+    """By chart, how Helm installs it from the mirror."""
     proof: Proof
     problems: tuple[str, ...]
     notes: tuple[str, ...]
@@ -50,12 +52,14 @@ def command(
 ) -> int:
     r"""Write the Helm values that point RELEASE's charts at the mirror, from the record there.
 
-    Needs no upstream; the mirror's tags are held to the record first. Only --prove reads the charts again.
+    Needs no upstream; the mirror's tags are held to the record first. Only --prove reads the charts again, and those
+    that the mirror holds where the chart repository does not answer.
 
     \b
     Examples:
       mirror overrides edge-26.8.3 --to registry.example.com/linkerd -d values
-      helm install linkerd-control-plane linkerd-edge/linkerd-control-plane -f values/linkerd-control-plane.yaml ...
+      helm upgrade --install linkerd-viz oci://registry.example.com/linkerd/charts/linkerd-viz --version 2026.8.3 \
+          -f values/linkerd-viz.yaml
     """
     answer = asyncio.run(_overrides(context, release, to, pin, charts, prove=prove))
     files = _write(directory, answer.texts) if directory else []
@@ -72,6 +76,7 @@ async def _overrides(
     from mirror import record as records
     from mirror.app import App
     from mirror.errors import UsageError
+    from mirror.library import charts_of
     from mirror.linkerd.release import Release
     from mirror.values import Clerk
     from mirror.verify import check
@@ -88,18 +93,23 @@ async def _overrides(
         clerk = Clerk(mirror, record, replace(wanted, pin=pin) if pin else wanted)
         wanted_charts = _chosen(charts, {chart.name for chart in record.charts}, str(release))
         texts = {chart.name: clerk.values(chart) for chart in clerk.whole if chart.name in wanted_charts}
+        commands = {facts.name: clerk.helm_command(facts) for facts in record.charts if facts.name in texts}
         proof: Proof = "not proven"
+        note = ""
         problems: dict[str, tuple[str, ...]] = {}
         if prove:
-            proof, found = await clerk.prove(_helm(), await app.catalogue().charts(release), texts)
+            helm = _helm()
+            read, note = await charts_of(release, app.catalogue(), [mirror])
+            proof, found = await clerk.prove(helm, read, texts)
             problems = dict(found)
         return _Answer(
             release=str(release),
             destination=mirror.name,
             texts=texts,
+            install={chart: command for chart, command in commands.items() if command},
             proof=proof,
             problems=tuple(f"{chart}: {problem}" for chart, several in problems.items() for problem in several),
-            notes=clerk.notes,
+            notes=(*clerk.notes, *([note] if note else [])),
             missing=tuple(
                 f"no values for {chart}: {missing.reference} is not in the mirror; run mirror sync {release}"
                 for missing in record.missing
@@ -138,6 +148,7 @@ def _document(answer: _Answer, files: list[str]) -> dict[str, object]:
         "release": answer.release,
         "destination": answer.destination,
         "charts": answer.texts,
+        "install": answer.install,
         "files": files,
         "proof": answer.proof,
         "proof_problems": list(answer.problems),
