@@ -153,6 +153,7 @@ def _dependency(entry: Mapping[str, Any]) -> dict[str, Any]:
     fields = {key: entry.get(key) for key in _DEPENDENCY}
     texts = {key: _text(fields[key]) for key in ("name", "version", "repository", "condition")}
     made = fields | texts | {"tags": [_text(tag) for tag in fields["tags"] or ()], "alias": _scalar(fields["alias"])}
+    made["import-values"] = json.loads(json.dumps(fields["import-values"], sort_keys=True))  # as Go writes a map
     return {key: value for key, value in made.items() if value or key in ("name", "repository")}
 
 

@@ -12,11 +12,12 @@ from mirror.settings import Settings
 from tests.content import artifact, image
 from tests.runs import only, outcomes, sync, verify
 from tests.servers.ecr import Ecr
-from tests.servers.upstream import Upstream, references, two_platforms, upstream_server
+from tests.servers.upstream import CHARTS, Upstream, references, two_platforms, upstream_server
 
 CONTROLLER, *_ = references()
 NAMES = ("controller", "proxy", "web", "prometheus")
-REPOSITORIES = {*(f"linkerd/{name}" for name in NAMES), "linkerd/mirror-record"}
+CHART_REPOSITORIES = {f"linkerd/charts/{chart}" for chart in CHARTS}
+REPOSITORIES = {*(f"linkerd/{name}" for name in NAMES), "linkerd/mirror-record", *CHART_REPOSITORIES}
 
 Into = Callable[..., Settings]
 
@@ -70,9 +71,8 @@ async def test_from_an_empty_account_to_in_step(ecr: Ecr, into: Into) -> None:
 
     assert (0, fields(all_are="copied")) == (first.exit_code, outcomes(only(first)))
     assert REPOSITORIES == set(mutability)
-    assert {"linkerd/mirror-record": "MUTABLE"} | dict.fromkeys(
-        (f"linkerd/{name}" for name in NAMES), "IMMUTABLE_WITH_EXCLUSION"
-    ) == mutability
+    held = REPOSITORIES - {"linkerd/mirror-record"}
+    assert {"linkerd/mirror-record": "MUTABLE"} | dict.fromkeys(held, "IMMUTABLE_WITH_EXCLUSION") == mutability
     assert (0, fields(all_are="kept")) == (second.exit_code, outcomes(only(second)))
     assert [] == written(ecr)
     assert ["GetAuthorizationToken"] == ecr.actions
