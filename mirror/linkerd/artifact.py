@@ -4,10 +4,14 @@
              ─► layer   CHART_TYPE       the archive, byte for byte
              ─► layer   PROVENANCE_TYPE  its .prov, where the chart repository has one
 
-It follows helm/helm v4.2 pkg/registry (client.go Push, chart.go, constants.go, reference.go), to the byte but for one
-annotation: `org.opencontainers.image.created` is left out. Helm gives the time of the push, and a chart repository
-dates an archive anew whenever its index is rebuilt (bin/helm-build of linkerd2); so what we make is a function of the
-archive alone, and two releases that share a chart share the artifact.
+It follows helm/helm v4.2 pkg/registry (client.go Push, chart.go, constants.go, reference.go), config and layers to the
+byte. The manifest differs by two keys:
+
+- `org.opencontainers.image.created` is left out. Helm gives the time of the push, and a chart repository dates an
+  archive anew whenever its index is rebuilt (bin/helm-build of linkerd2); so what we make is a function of the archive
+  alone, and two releases that share a chart share the artifact.
+- `mediaType` is there, as image-spec v1.1 manifest.md wants it. Of a manifest without it ECR stores other bytes than it
+  was sent (destinations/ecr/registry.py).
 """
 
 from __future__ import annotations
@@ -74,6 +78,7 @@ def artifact(chart: Chart, provenance: bytes = b"") -> Artifact:
         contents.append((PROVENANCE_TYPE, provenance))
     view = {
         "schemaVersion": 2,
+        "mediaType": OCI_MANIFEST,
         "config": _descriptor(CONFIG_TYPE, config),
         "layers": sorted((_descriptor(kind, data) for kind, data in contents), key=lambda each: str(each["digest"])),
         "annotations": dict(sorted(_annotations(metadata).items())),

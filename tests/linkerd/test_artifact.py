@@ -16,7 +16,7 @@ from mirror.linkerd.artifact import CHART_TYPE, PROVENANCE_TYPE, archive_of, art
 from mirror.linkerd.chart import read_archive
 from mirror.linkerd.parts import Chart
 from mirror.oci.content import Digest
-from mirror.oci.manifest import Manifest
+from mirror.oci.manifest import OCI_MANIFEST, Manifest
 from tests.content import image
 from tests.linkerd.charts import archive, chart
 from tests.servers.distribution import Distribution
@@ -99,12 +99,13 @@ def pushed(helm: str, of: Chart, registry: Distribution, path: str, directory: P
 
 @pytest.mark.parametrize("case", CASES)
 def test_it_is_what_helm_pushes(case: str, open_distribution: Distribution, path: str, tmp_path: Path) -> None:
-    """To the byte, but for the time: Helm's config and layer have our digests, and its manifest our keys in order."""
+    """Its config and layer have our digests, and its manifest our keys in order, but for the time and `mediaType`."""
     of = made(CASES[case])
     helms = pushed(require("helm"), of, open_distribution, path, tmp_path)
-    ours = artifact(of)
+    ours = json.loads(artifact(of).manifest.raw)
 
-    assert json.dumps(helms) == json.dumps(json.loads(ours.manifest.raw))
+    assert OCI_MANIFEST == ours.pop("mediaType")
+    assert json.dumps(helms) == json.dumps(ours)
 
 
 def test_the_same_archive_gives_the_same_bytes() -> None:
