@@ -190,8 +190,6 @@ class Courier:
     copier: Copier
     mirror: Mirror
     release: str
-    placed: dict[tuple[str, Target], Digest]
-    """What this run has brought, whatever release it was for."""
     now: Callable[[], datetime]
 
     async def bring(self, chart: ChartPlan, lacking: Sequence[str]) -> tuple[ChartReport, RecordedChart | None]:
@@ -212,8 +210,6 @@ class Courier:
         self, chart: ChartPlan, lacking: Sequence[str], report: ChartReport
     ) -> tuple[ChartReport, RecordedChart | None]:
         action, destination = chart.action, self.mirror.repository(chart.target.path)
-        if isinstance(action, Copy) and self.placed.get((self.mirror.name, chart.target)) == action.digest:
-            action = Adopt(action.upstream, action.digest, replaced=action.replaced)
         match action:
             case Keep(digest, warning, is_compared):
                 report = replace(report, outcome="kept" if is_compared else "failed", digest=digest, reason=warning)
@@ -248,7 +244,6 @@ class Courier:
         await self.mirror.prepare(chart.target.path)
         await self.copier.copy(source, destination, Graph(root, ()), on_bytes=count)
         await self.copier.place(source, destination, root, tag=chart.target.tag)
-        self.placed[self.mirror.name, chart.target] = root.digest
         warning = action.warning if isinstance(action, Copy) else ""
         report = replace(report, outcome="copied", digest=root.digest, size=max(sent, 0), reason=warning)
         return report, self._recorded(chart, action, root.digest)

@@ -121,7 +121,7 @@ class Syncer:
             for image in plan.images
             if image.image.reference not in {one.image.reference for one in held}
         )
-        courier = Courier(copier, plan.mirror, release, self._placed, self.now)
+        courier = Courier(copier, plan.mirror, release, self.now)
         charts = await gather(
             *(courier.bring(chart, _lacking(chart, missing, is_empty=not held)) for chart in plan.artifacts)
         )

@@ -201,9 +201,10 @@ class TestNothingIsOverwritten:
     async def test_an_archive_that_moved(self, settings: Settings, upstream: Upstream, fake: FakeRegistry) -> None:
         """Refused, whichever way it is seen; the mirror and the record keep what they have until it is accepted."""
         await sync(settings)
-        before = fake.repositories["l5d/charts/linkerd-viz"].tags[VERSION]
+        before, recorded = fake.repositories["l5d/charts/linkerd-viz"].tags[VERSION], record_of(fake)["charts"]
         upstream.publish(viz_values={"more": 1})
         by_index, by_refresh = await sync(settings, "edge"), await sync(settings, refresh=True)
+        still_recorded = record_of(fake)["charts"]
         kept = fake.repositories["l5d/charts/linkerd-viz"].tags[VERSION]
         archive = Digest.of(upstream.charts.files[f"linkerd-viz-{VERSION}.tgz"])
         accepted = await sync(settings, accept=[f"{VIZ}@{archive}"])
@@ -212,7 +213,9 @@ class TestNothingIsOverwritten:
         for report in (by_index, by_refresh):
             assert (3, "refused", "moved") == (report.exit_code, viz(only(report)).outcome, viz(only(report)).cause)
             assert f"--accept {VIZ}@{archive}" in viz(only(report)).reason
+            assert not [note for note in only(report).notes if "moved" in note]
         assert before == kept
+        assert recorded == still_recorded
         assert (0, "copied") == (accepted.exit_code, viz(only(accepted)).outcome)
         assert (0, "in_step") == (after.exit_code, only(after).outcome)
         [entry] = [chart for chart in record_of(fake)["charts"] if chart["name"] == "linkerd-viz"]
@@ -278,6 +281,20 @@ class TestNothingIsOverwritten:
 
 
 class TestVerified:
+    async def test_a_record_of_another_archive(self, settings: Settings, fake: FakeRegistry) -> None:
+        """Whoever can push to the mirror can write its record: what is there is held to the archive it names."""
+        await sync(settings)
+        stored = fake.repositories["l5d/mirror-record"]
+        media_type, raw = stored.manifests[stored.tags[RELEASE]]
+        archive = next(chart["artifact"]["archive"] for chart in record_of(fake)["charts"] if "viz" in chart["name"])
+        forged = raw.replace(archive.encode(), str(Digest.of(b"another")).encode())
+        stored.tags[RELEASE] = Digest.of(forged)
+        stored.manifests[Digest.of(forged)] = (media_type, forged)
+        [release] = (await verify(settings)).releases
+
+        [problem] = [problem for chart in release.charts for problem in chart.problems]
+        assert "does not hold the archive" in problem
+
     async def test_every_byte(self, settings: Settings, fake: FakeRegistry) -> None:
         """A blob that is another now is found by reading it."""
         await sync(settings)
