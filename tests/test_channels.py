@@ -63,7 +63,9 @@ def enterprise(name: str, version: str, *, app_version: str = "") -> Chart:
     return charts.chart(
         name,
         version,
-        {"controllerImage": "ghcr.io/buoyantio/controller", "tag": f"enterprise-{version}"} if has_images else {},
+        {"controllerImage": "ghcr.io/buoyantio/controller", "tag": app_version or f"enterprise-{version}"}
+        if has_images
+        else {},
         templates if has_images else {},
         app_version=app_version,
     )
@@ -141,14 +143,10 @@ async def test_failover_beside_linkerds_own(upstream: Upstream, fake: FakeRegist
     assert {"linkerd-control-plane": "2026.8.1"} == chosen(linkerds)
 
 
-@pytest.mark.parametrize("named", [False, True], ids=["by version", "by appVersion"])
-async def test_enterprise(upstream: Upstream, fake: FakeRegistry, tmp_path: Path, *, named: bool) -> None:
-    """Releases are `enterprise-` and the version, or the appVersion; a chart that a release lacks is left out."""
-
-    def made(version: str, *names: str) -> list[Chart]:
-        return [enterprise(name, version, app_version=f"enterprise-{version}" if named else "") for name in names]
-
-    publish(upstream, *made("2.20.2", *ENTERPRISE), *made("2.19.4", *ENTERPRISE[:2]))
+async def test_enterprise(upstream: Upstream, fake: FakeRegistry, tmp_path: Path) -> None:
+    """Releases are `enterprise-` and the version; a chart that a release lacks is left out."""
+    older_charts = (enterprise(name, "2.19.4") for name in ENTERPRISE[:2])
+    publish(upstream, *(enterprise(name, "2.20.2") for name in ENTERPRISE), *older_charts)
     wanted = settings(upstream, fake, tmp_path, "enterprise", *ENTERPRISE)
     newest, older = await sync(wanted, "enterprise"), await sync(wanted, "enterprise-2.19.4")
 
@@ -157,6 +155,18 @@ async def test_enterprise(upstream: Upstream, fake: FakeRegistry, tmp_path: Path
     assert dict.fromkeys(ENTERPRISE[:2], "2.19.4") == chosen(older)
     assert ["ghcr.io/buoyantio/controller:enterprise-2.20.2"] == [image.reference for image in only(newest).images]
     assert (0, 0) == (newest.exit_code, older.exit_code)
+
+
+async def test_enterprise_by_its_app_version(upstream: Upstream, fake: FakeRegistry, tmp_path: Path) -> None:
+    """Where that names the channel, it counts, whatever versions the charts have."""
+    versions = dict(zip(ENTERPRISE, ("3.0.1", "1.8.0", "3.0.0"), strict=True))
+    made = (enterprise(name, version, app_version="enterprise-2.20.2") for name, version in versions.items())
+    publish(upstream, *made, enterprise(ENTERPRISE[1], "3.0.1"))
+    report = await sync(settings(upstream, fake, tmp_path, "enterprise", *ENTERPRISE), "enterprise")
+
+    assert "enterprise-2.20.2" == only(report).release
+    assert versions == chosen(report)
+    assert 0 == report.exit_code
 
 
 async def test_a_later_build(upstream: Upstream, fake: FakeRegistry, tmp_path: Path) -> None:
