@@ -23,6 +23,7 @@ from mirror.destinations.provider import Plain, Provider
 from mirror.errors import RegistryError, SettingsError, UsageError
 from mirror.http.connections import Connections
 from mirror.http.gate import Gate
+from mirror.http.meter import UNMETERED, Meter
 from mirror.http.proxies import Proxies, is_local
 from mirror.http.transport import Transport
 from mirror.inventory import Surveyor, Wanted
@@ -102,6 +103,7 @@ class App:
     settings: Settings
     environ: Mapping[str, str]
     proxies: Proxies = field(default_factory=Proxies.from_environment)
+    meter: Meter = UNMETERED
     _registries: dict[str, Registry] = field(default_factory=dict, init=False)
     _transports: list[Transport] = field(default_factory=list, init=False)
     _ecr: dict[str, EcrApi] = field(default_factory=dict, init=False)
@@ -122,14 +124,10 @@ class App:
     def registry(self, host: str) -> Registry:
         """The registry that references call *host*, after aliases."""
         if host not in self._registries:
-            configured = self.settings.registry(host)
-            endpoint = configured.endpoint
-            if is_local(urlsplit(f"//{host}").hostname or "") and host not in self.settings.registries:
-                endpoint = f"http://{host}"
             connections, transport = self._connected(host)
             self._registries[host] = Registry(
                 host,
-                endpoint,
+                self._endpoint(host),
                 transport,
                 connections,
                 self._authenticator(host, transport),
@@ -138,11 +136,33 @@ class App:
             )
         return self._registries[host]
 
+    def _endpoint(self, host: str) -> str:
+        """Where *host* is reached."""
+        if is_local(urlsplit(f"//{host}").hostname or "") and host not in self.settings.registries:
+            return f"http://{host}"
+        return self.settings.registry(host).endpoint
+
+    def hosts(self) -> frozenset[str]:
+        """Those that the settings send us to, as a URL names them; not those that they send us on to."""
+        aliased = {name.partition("/")[0] for name, entry in self.settings.registries.items() if entry.alias}
+        charts = {channel.chart_repository for channel in self.settings.channels.values()}
+        return frozenset(urlsplit(url).netloc for url in {*map(self._endpoint, self._known_hosts() - aliased), *charts})
+
     def _connected(self, host: str) -> tuple[Connections, Transport]:
         """A way to *host*, as the settings have it."""
         configured = self.settings.registry(host)
-        connections = Connections(str(configured.ca_file or ""), self.proxies)
-        return connections, Transport(connections, Gate(configured.max_connections, configured.requests_per_second))
+        connections = Connections(str(configured.ca_file or ""), self.proxies, meter=self.meter)
+        return connections, Transport(connections, self._gate(host, self._endpoint(host)))
+
+    def _gate(self, host: str, url: str) -> Gate:
+        """For *host*, which is reached at *url*."""
+        configured = self.settings.registry(host)
+        return Gate(
+            configured.max_connections,
+            configured.requests_per_second,
+            host=urlsplit(url).netloc,
+            meter=self.meter,
+        )
 
     def _authenticator(self, host: str, transport: Transport) -> Authenticator:
         docker = DockerConfiguration.default(self.environ)
@@ -214,9 +234,10 @@ class App:
 
         host = urlsplit(url).netloc
         configured = self.settings.registry(host)
-        gate = Gate(configured.max_connections, configured.requests_per_second)
-        client = GeneralClient(str(configured.ca_file or ""), configured.max_connections, self.proxies)
-        transport = Transport(client, gate)
+        client = GeneralClient(
+            str(configured.ca_file or ""), configured.max_connections, self.proxies, meter=self.meter
+        )
+        transport = Transport(client, self._gate(host, url))
         self._transports.append(transport)
         credential = configured.credential()
         basic = Credential(credential[0], credential[1].get_secret_value()).basic if credential else ""

@@ -61,6 +61,7 @@ from mirror.tasks import gather, gather_some
 
 if TYPE_CHECKING:
     from mirror.linkerd.chart import ChartIndex
+    from mirror.linkerd.path import Hop
 
 _RELEASES_AT_ONCE = 16  # each asks for a dozen images; more in flight would be memory, and no faster
 
@@ -80,6 +81,10 @@ class Catalogue(Protocol):
 
     async def provenance(self, release: Release, chart: str) -> bytes:
         """The provenance file of one chart of *release*; empty where there is none."""
+        ...
+
+    async def paths(self, start: Selector, selectors: Sequence[Selector]) -> tuple[tuple[Hop, ...], ...]:
+        """The upgrade path from the one release that *start* asks for to each that *selectors* ask for, but itself."""
         ...
 
     def indexes(self) -> Mapping[str, ChartIndex]:
@@ -186,13 +191,20 @@ class Surveyor:
     _upstream: dict[str, asyncio.Task[Digest | Gone | Unknown]] = field(default_factory=dict, init=False)
 
     async def plan(self, selectors: Sequence[Selector], *, refresh: bool = False) -> tuple[ReleasePlan, ...]:
-        """A plan for every release at every mirror, of those in the shard. Writes nothing."""
+        """A plan for every release at every mirror, of those in the shard. Writes nothing.
+
+        Of other shards nothing is read: no record, no tag, no chart of a release that none of ours has. A clash is seen
+        between the releases of one shard at a mirror. Two shards whose releases bring two digests to one tag see it by
+        that tag: who plans later finds it taken, and refuses; of two that copied at once, the next run finds the tag
+        changed under one of them, and refuses.
+        """
         selected = await self.catalogue.select(selectors)
         self.newest = {release.channel: str(release) for release in sorted(selected)}
         releases = [release for release in selected if self._share(release)]
         channels = list(dict.fromkeys(each.channel for each in selectors if isinstance(each, Newest)))
-        told = await gather(*(self._went_back(mirror, channels) for mirror in self.mirrors))
-        backs = {mirror.name: back for mirror, back in zip(self.mirrors, told, strict=True)}
+        ours = [each for each in self.mirrors if any(self.shard.takes(str(release), each.name) for release in releases)]
+        told = await gather(*(self._went_back(mirror, channels) for mirror in ours))
+        backs = {mirror.name: back for mirror, back in zip(ours, told, strict=True)}
         several = await gather_some(
             (self._plan_release(release, refresh=refresh) for release in releases), at_once=_RELEASES_AT_ONCE
         )
@@ -481,7 +493,8 @@ class Surveyor:
             notes += told
             problems += problem
         is_refused = any(plan.is_refused for plan in plans)
-        return PlanReport(tuple(rows), tuple(problems), sum(shared.values()), tuple(notes), storage, is_refused)
+        sent = sum(shared.values())
+        return PlanReport(tuple(rows), tuple(problems), sent, tuple(notes), storage, is_refused, self.shard)
 
     async def _told(
         self, mirror: Mirror, plans: Sequence[ReleasePlan], size: int

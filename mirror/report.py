@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from mirror.oci.content import Digest
 from mirror.plan import Action, Adopt, Cause, Copy, Fail, Keep, Refuse, Target
+from mirror.shard import Shard
 from mirror.trust.verdict import Verdict
 
 SCHEMA = 1
@@ -87,6 +88,13 @@ class PlanReport:
     """By destination, the bytes that it would store more: a blob once for each repository, unless it is mounted."""
     is_refused: bool = False
     """One of the problems is for a human to decide."""
+    shard: Shard = field(default_factory=Shard)
+    """The share of the work that this is."""
+
+    @property
+    def is_elsewhere(self) -> bool:
+        """Whether all that was asked for is other shards'."""
+        return self.shard.count > 1 and not (self.images or self.problems)
 
     @property
     def exit_code(self) -> int:
@@ -98,6 +106,7 @@ class PlanReport:
         """`mirror plan -o json`."""
         return {
             "schema": SCHEMA,
+            "shard": str(self.shard),
             "actions": [
                 {
                     "destination": image.destination,
@@ -218,9 +227,16 @@ class ReleaseReport:
         parts = {*(image.outcome for image in self.images), *(chart.outcome for chart in self.charts)}
         if self.is_refused or "refused" in parts:
             return "refused"
-        if self.problem or self.proof == "failed" or "failed" in parts or not all(i.is_compared for i in self.images):
+        if self.has_failures:
             return "failed"
         return "in_step" if parts <= {"kept"} else "synced"
+
+    @property
+    def has_failures(self) -> bool:
+        """Something failed that another try may bring, be it beside what is refused."""
+        is_wrong = self.proof == "failed" or (bool(self.problem) and not self.is_refused)
+        is_chart_missing = any(chart.outcome == "failed" for chart in self.charts)
+        return is_wrong or is_chart_missing or any(_is_failed(image) for image in self.images)
 
     @property
     def exit_code(self) -> int:
@@ -244,6 +260,10 @@ class ReleaseReport:
         }
 
 
+def _is_failed(image: ImageReport) -> bool:
+    return image.outcome == "failed" or not image.is_compared
+
+
 @dataclass(frozen=True, slots=True)
 class SyncReport:
     """What a whole run did."""
@@ -252,6 +272,13 @@ class SyncReport:
     seconds: float
     newest: Mapping[str, str] = field(default_factory=dict)
     """By channel, the newest release that was asked for, in this shard or in another."""
+    shard: Shard = field(default_factory=Shard)
+    """The share of the work that this was."""
+
+    @property
+    def is_elsewhere(self) -> bool:
+        """Whether all that was asked for is other shards'."""
+        return self.shard.count > 1 and not self.releases
 
     @property
     def outcome(self) -> ReleaseOutcome:
@@ -265,7 +292,11 @@ class SyncReport:
 
     def document(self) -> dict[str, Any]:
         """`mirror sync -o json`."""
-        return {"schema": SCHEMA, "releases": [release.document() for release in self.releases]}
+        return {
+            "schema": SCHEMA,
+            "shard": str(self.shard),
+            "releases": [release.document() for release in self.releases],
+        }
 
     def log_line(self) -> dict[str, Any]:
         """The keys of the run's one canonical log line."""
@@ -273,6 +304,7 @@ class SyncReport:
         charts = [chart for release in self.releases for chart in release.charts]
         return {
             "outcome": self.outcome,
+            "shard": str(self.shard),
             "releases": sorted({release.release for release in self.releases}),
             **{kind: sum(image.outcome == kind for image in images) for kind in _OUTCOMES},
             "charts": len(charts),

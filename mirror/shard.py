@@ -1,7 +1,8 @@
 """A share of the work: which releases at which destinations one of several processes brings in step. Pure.
 
 The split is by a hash of the two names alone. Processes that choose their releases a moment apart, while one is being
-published, leave none out for it: nobody has to agree with anybody on what else there is.
+published, leave none out for it: nobody has to agree with anybody on what else there is. The price is that shares are
+as even as chance makes them: of few pairs, some shares have none.
 """
 
 from __future__ import annotations
@@ -25,8 +26,11 @@ class Shard:
         """The share that `I/N` names; raises UsageError."""
         matched = re.fullmatch(r"(\d{1,5})/(\d{1,5})", text, re.ASCII)
         if matched is None or not int(matched[1]) < int(matched[2]):
-            raise UsageError(f"--shard {text}: expected I/N with I from 0 to N-1, as 0/8")
+            raise UsageError(f"--shard {text!r}: expected I/N with I from 0 to N-1, as 0/8 to 7/8")
         return cls(int(matched[1]), int(matched[2]))
+
+    def __str__(self) -> str:
+        return f"{self.index}/{self.count}"
 
     def takes(self, release: str, destination: str) -> bool:
         """Whether *release* at *destination* is in this share; it is in exactly one."""

@@ -95,9 +95,7 @@ class Syncer:
         by_mirror = [[plan for plan in plans if plan.mirror is mirror] for mirror in self.surveyor.mirrors]
         reports = await gather(*(self._bring_in_step(several) for several in by_mirror if several))
         done = tuple(one for several in reports for one in several)
-        report = SyncReport(done, time.monotonic() - begin, self.surveyor.newest)
-        log.info("sync.finished", **report.log_line())
-        return report
+        return SyncReport(done, time.monotonic() - begin, self.surveyor.newest, self.surveyor.shard)
 
     async def _bring_in_step(self, plans: Sequence[ReleasePlan]) -> list[ReleaseReport]:
         copier = Copier()

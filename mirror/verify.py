@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from mirror import record as records
 from mirror.destinations.mirror import Mirror
@@ -16,9 +16,17 @@ from mirror.tasks import gather
 
 
 async def verify(
-    mirrors: Sequence[Mirror], releases: Sequence[str], signatures: Signatures, *, deep: bool = False
+    mirrors: Sequence[Mirror],
+    releases: Sequence[str],
+    signatures: Signatures,
+    *,
+    deep: bool = False,
+    on_image: Callable[[VerifiedImage], None] = lambda _image: None,
 ) -> VerifyReport:
-    """Holds what *mirrors* have recorded to its promises again; every recorded release where none is named."""
+    """Holds what *mirrors* have recorded to its promises again; every recorded release where none is named.
+
+    *on_image* is told of each image when it has been looked at.
+    """
 
     async def of(mirror: Mirror) -> list[VerifiedRelease]:
         try:
@@ -28,25 +36,27 @@ async def verify(
         if not names:  # no proof of anything: a mistyped prefix is empty too
             reason = f"nothing is recorded at {mirror.place}: run mirror sync first"
             return [VerifiedRelease(mirror.name, "", problem=reason)]
-        return [await _verify_release(mirror, name, signatures, deep=deep) for name in names]
+        return [await _verify_release(mirror, name, signatures, deep=deep, on_image=on_image) for name in names]
 
     found = await gather(*(of(mirror) for mirror in mirrors))
     return VerifyReport(tuple(one for several in found for one in several), deep)
 
 
-async def _verify_release(mirror: Mirror, release: str, signatures: Signatures, *, deep: bool) -> VerifiedRelease:
+async def _verify_release(
+    mirror: Mirror, release: str, signatures: Signatures, *, deep: bool, on_image: Callable[[VerifiedImage], None]
+) -> VerifiedRelease:
+    async def verified(image: RecordedImage, kept: Kept) -> VerifiedImage:
+        found = await _verify_image(mirror, image, signatures, kept, deep=deep)
+        on_image(found)
+        return found
+
     try:
         record = await records.read(mirror.records, release, mirror.seal)
         if record is None:
             reason = f"{mirror.place} has no record of {release}: it was never synced there"
             return VerifiedRelease(mirror.name, release, problem=reason)
         kept = await records.kept(mirror.records, record)
-        images = await gather(
-            *(
-                _verify_image(mirror, image, signatures, kept.get(image.image.reference, Kept()), deep=deep)
-                for image in record.images
-            )
-        )
+        images = await gather(*(verified(image, kept.get(image.image.reference, Kept())) for image in record.images))
         charts = await gather(*(_verify_chart(mirror, chart, deep=deep) for chart in record.artifacts))
     except MirrorError as exc:
         return VerifiedRelease(mirror.name, release, problem=str(exc))

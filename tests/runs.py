@@ -15,6 +15,7 @@ from mirror.findings import DoctorReport
 from mirror.http.proxies import Proxies
 from mirror.report import PlanReport, ReleaseReport, SyncReport, VerifyReport
 from mirror.settings import Settings
+from mirror.shard import Shard
 from mirror.sync import Syncer
 from mirror.verify import verify as verify_mirrors
 from tests.servers.distribution import Distribution
@@ -30,10 +31,11 @@ async def sync(
     refresh: bool = False,
     helm: str | None = None,
     now: datetime = NOW,
+    shard: Shard | None = None,
 ) -> SyncReport:
     """What `mirror sync` reports."""
     async with App(settings, {}, Proxies()) as app:
-        surveyor = app.surveyor(to, parse_accepted(accept))
+        surveyor = app.surveyor(to, parse_accepted(accept), shard)
         syncer = Syncer(surveyor, helm, QuietProgress(), now=lambda: now)
         return await syncer.sync(app.selectors(releases), refresh=refresh)
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from mirror.app import App, ConfiguredCredentials, parse_accepted
+from mirror.cli.progress import QuietProgress
 from mirror.destinations.ecr.access import Access
 from mirror.destinations.ecr.credentials import CHALLENGE, EcrCredentials
 from mirror.destinations.ecr.provider import EcrProvider
@@ -19,6 +21,12 @@ from mirror.oci.content import Digest
 from mirror.oci.reference import Reference, Repository
 from mirror.plan import Target
 from mirror.settings import Settings
+from tests.http.metering import Told
+from tests.runs import only
+from tests.servers.distribution import Distribution
+from tests.servers.fake import Fault, becomes, cut
+from tests.servers.loopback import Seen
+from tests.servers.upstream import BASE, Upstream, upstream_server
 
 A = Digest.of(b"A")
 PRODUCTION = {"kind": "registry", "registry": "registry.example.com", "prefix": "l5d"}
@@ -189,3 +197,49 @@ class TestEcr:
 
         assert isinstance(credentials, ConfiguredCredentials)
         assert isinstance(credentials.beside, EcrCredentials)
+
+
+class TestMeter:
+    def test_hosts(self) -> None:
+        """Those that requests go to first: endpoints and chart repositories; a name that an alias replaces is none."""
+        made = app(
+            registries={
+                "ghcr.io": {"alias": "proxy.example.com/ghcr"},
+                "registry.k8s.io": {"endpoint": "https://k8s.example.com"},
+            },
+            destinations={"production": PRODUCTION, "local": PRODUCTION | {"registry": "localhost:5000"}},
+        )
+
+        assert {
+            "helm.linkerd.io",
+            "k8s.example.com",
+            "localhost:5000",
+            "proxy.example.com",
+            "registry-1.docker.io",
+            "registry.example.com",
+        } == made.hosts()
+
+    async def test_a_whole_run(self, open_distribution: Distribution, path: str) -> None:
+        """Each request that upstream saw is told, and each body that broke off, which is read again."""
+        told = Told()
+        with upstream_server() as upstream:
+            upstream.publish()
+            upstream.registry.faults.append(Fault(f"GET .*/blobs/{Digest.of(BASE)}", becomes(cut(after=20_000))))
+            destination = {"kind": "registry", "registry": open_distribution.host, "prefix": path}
+            settings = upstream.settings(destinations={"here": destination}, overrides={"directory": ""})
+            async with App(settings, {}, Proxies(), told) as made:
+                report = await made.syncer(QuietProgress()).sync(made.selectors(()))
+            expected = Counter((host, seen.method) for host, seen in _seen(upstream))
+
+        hosts = {upstream.registry.host, upstream.charts.url.split("/")[2]}
+        assert "synced" == report.outcome
+        assert expected == Counter((host, method) for host, method, _ in told.answers if host in hosts)
+        assert [(upstream.registry.host, "unreachable")] == [(host, reason) for host, reason, _ in told.retries]
+        assert sum(image.size for image in only(report).images) <= told.went[open_distribution.host]
+
+
+def _seen(upstream: Upstream) -> list[tuple[str, Seen]]:
+    return [
+        *((upstream.registry.host, seen) for seen in upstream.registry.requests),
+        *((upstream.charts.url.split("/")[2], seen) for seen in upstream.charts.requests),
+    ]

@@ -19,9 +19,10 @@ from mirror.oci.content import Platform
 from mirror.plan import Copy, Fail, Keep
 from mirror.report import PlanReport
 from mirror.settings import Settings
+from mirror.shard import Shard
 from tests.runs import only, sync
 from tests.servers.fake import ALWAYS, FakeRegistry, Fault, answer
-from tests.servers.upstream import CHARTS, NEXT, RELEASE, Upstream, references, upstream_server
+from tests.servers.upstream import CHARTS, NEXT, RELEASE, THIRD_PARTY, Upstream, references, upstream_server
 
 WEB = references()[2]
 
@@ -244,3 +245,69 @@ class TestSurvey:
         failed = {image.image.reference: image.action for image in plan.images if isinstance(image.action, Fail)}
         assert [WEB] == list(failed)
         assert "the destination cannot be asked" in failed[WEB].reason
+
+
+class TestShards:
+    """Of two, the second has NEXT at "new" alone, the first all else: the split is the same everywhere."""
+
+    @pytest.fixture
+    def settings(self, upstream: Upstream, fake: FakeRegistry, tmp_path: Path) -> Settings:
+        """Two releases, two destinations."""
+        upstream.publish(NEXT)
+        destinations = {
+            name: {"kind": "registry", "registry": fake.host, "prefix": prefix}
+            for name, prefix in (("old", "l5d"), ("new", "other"))
+        }
+        return into(upstream, fake, tmp_path, destinations=destinations)
+
+    async def planned(
+        self, settings: Settings, shard: Shard, *releases: str, refresh: bool = False
+    ) -> list[tuple[str, str]]:
+        async with App(settings, {}, Proxies()) as app:
+            plans = await app.surveyor(shard=shard).plan(app.selectors(releases), refresh=refresh)
+        return [(str(plan.release), plan.mirror.name) for plan in plans]
+
+    async def test_together_they_plan_what_one_would(self, settings: Settings) -> None:
+        """And no two of them the same."""
+        whole = await self.planned(settings, Shard(), RELEASE, NEXT)
+        shares = [await self.planned(settings, Shard(index, 5), RELEASE, NEXT) for index in range(5)]
+
+        assert 4 == len(whole)
+        assert sorted(whole) == sorted(pair for share in shares for pair in share)
+
+    async def test_what_it_skips_costs_nothing(
+        self, settings: Settings, upstream: Upstream, fake: FakeRegistry
+    ) -> None:
+        """No record of it is read, no tag of it is asked for, and no chart of a release that is others' everywhere."""
+        planned = await self.planned(settings, Shard(1, 2), RELEASE, NEXT)
+
+        assert [(NEXT, "new")] == planned
+        assert 5 == len(fake.requests)
+        assert all(seen.path.startswith("/v2/other/") for seen in fake.requests)
+        assert [f"/v2/other/mirror-record/manifests/{NEXT}"] == [
+            seen.path for seen in fake.requests if "mirror-record" in seen.path
+        ]
+        version = NEXT.removeprefix("edge-")
+        archives = {seen.path for seen in upstream.charts.requests} - {"/charts/index.yaml"}
+        assert {f"/charts/{chart}-20{version}.tgz" for chart in CHARTS} == archives
+        assert {THIRD_PARTY.partition(":")[2], NEXT} == {
+            seen.path.rpartition("/")[2] for seen in upstream.registry.requests
+        }
+
+    @pytest.mark.parametrize("refresh", [False, True])
+    async def test_nothing_to_do(
+        self, settings: Settings, upstream: Upstream, fake: FakeRegistry, *, refresh: bool
+    ) -> None:
+        """Then nobody is asked for anything."""
+        planned = await self.planned(settings, Shard(1, 2), RELEASE, refresh=refresh)
+
+        assert [] == planned
+        assert [] == [*fake.requests, *upstream.registry.requests, *upstream.charts.requests]
+
+    async def test_nothing_to_do_of_a_channel(self, settings: Settings, upstream: Upstream, fake: FakeRegistry) -> None:
+        """The index says which its newest is; no destination is asked what it has recorded."""
+        planned = await self.planned(settings, Shard(2, 5), "edge")
+
+        assert [] == planned
+        assert ["/charts/index.yaml"] == [seen.path for seen in upstream.charts.requests]
+        assert [] == [*fake.requests, *upstream.registry.requests]

@@ -23,6 +23,7 @@ from mirror.report import (
     VerifyReport,
     worst,
 )
+from mirror.shard import Shard
 
 A = Digest.of(b"A")
 REFERENCE = "cr.l5d.io/linkerd/proxy:edge-26.8.1"
@@ -165,6 +166,18 @@ class TestDocuments:
         assert entry["images"][1]["digest"] is None
         assert json.loads(json.dumps(document)) == document
 
+    def test_a_shard(self) -> None:
+        """Says which it is, in documents and in the log; with nothing to do it is in step, and knows why."""
+        idle, planned_idle = SyncReport((), 0.1, shard=Shard(3, 8)), PlanReport((), (), 0, shard=Shard(3, 8))
+
+        assert ["3/8"] * 3 == [idle.document()["shard"], idle.log_line()["shard"], planned_idle.document()["shard"]]
+        assert [("in_step", 0, True), (0, True)] == [
+            (idle.outcome, idle.exit_code, idle.is_elsewhere),
+            (planned_idle.exit_code, planned_idle.is_elsewhere),
+        ]
+        assert not SyncReport((release(image()),), 0.1, shard=Shard(3, 8)).is_elsewhere
+        assert not SyncReport((), 0.1).is_elsewhere
+
     def test_a_verification(self) -> None:
         """By key."""
         found = VerifiedRelease("test", "edge-26.8.1", (VerifiedImage(REFERENCE, TARGET, A, ("wrong",)),), ("x",))
@@ -182,6 +195,7 @@ class TestDocuments:
 
         assert {
             "outcome": "failed",
+            "shard": "0/1",
             "releases": ["edge-26.8.1"],
             "kept": 1,
             "adopted": 0,

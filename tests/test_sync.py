@@ -15,6 +15,7 @@ import pytest
 from mirror.oci.content import Digest
 from mirror.oci.layout import Layout
 from mirror.settings import Settings
+from mirror.shard import Shard
 from tests.content import Image, artifact, attestation_of, attested, blob, image, index
 from tests.runs import asked, only, outcomes, plan, reasons, sync
 from tests.servers.distribution import Distribution
@@ -309,6 +310,28 @@ class TestUpgrade:
             assert "bitnami/prometheus:v2.55.1" in reasons(release)["prometheus"]
             assert THIRD_PARTY in reasons(release)["prometheus"]
         assert "" == tag(open_distribution, path, "prometheus:v2.55.1")
+
+    async def test_releases_of_two_shards_that_meet_at_one_tag(
+        self, settings: Settings, upstream: Upstream, open_distribution: Distribution, path: str
+    ) -> None:
+        """Neither shard sees the other's: who comes later finds the tag taken, and refuses."""
+        other = {"prometheus": {"image": {"registry": "docker.io/bitnami", "name": "prometheus", "tag": "v2.55.1"}}}
+        upstream.put("bitnami/prometheus:v2.55.1", two_platforms("another prometheus"))
+        upstream.publish(NEXT, viz_values=other)
+        shares = {index: Shard(index, 8) for index in range(8)}
+        shard_of = {
+            release: next(shard for shard in shares.values() if shard.takes(release, "test"))
+            for release in (RELEASE, NEXT)
+        }
+        first = only(await sync(settings, RELEASE, NEXT, shard=shard_of[RELEASE]))
+        second = only(await sync(settings, RELEASE, NEXT, shard=shard_of[NEXT]))
+
+        assert shard_of[RELEASE] != shard_of[NEXT]
+        assert [(RELEASE, "copied"), (NEXT, "refused")] == [
+            (report.release, outcomes(report)["prometheus"]) for report in (first, second)
+        ]
+        assert "the tag was taken before we came" in reasons(second)["prometheus"]
+        assert str(upstream.images[THIRD_PARTY].digest) == tag(open_distribution, path, "prometheus:v2.55.1")
 
 
 class TestAdopt:

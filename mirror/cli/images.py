@@ -47,17 +47,14 @@ def command(context: Context, release: str, to: str, output_format: output.Outpu
 
 async def _images(context: Context, text: str, to: str) -> tuple[Release, tuple[Image, ...], str]:
     from mirror.app import App
-    from mirror.errors import UsageError
     from mirror.library import charts_of
     from mirror.linkerd.images import release_images
 
     async with App(context.settings, context.environ) as app:
         catalogue = app.catalogue()
-        releases = await catalogue.select(app.selectors([text]))
-        if len(releases) != 1:
-            raise UsageError(f"{text} asks for {len(releases)} releases: name one")
-        charts, note = await charts_of(releases[0], catalogue, app.mirrors(to))
-        return releases[0], release_images(charts), note
+        release = await catalogue.one(*app.selectors([text]))
+        charts, note = await charts_of(release, catalogue, app.mirrors(to))
+        return release, release_images(charts), note
 
 
 def _document(image: Image) -> dict[str, object]:

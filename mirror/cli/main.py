@@ -49,6 +49,7 @@ COMMANDS = {
     "images": ("mirror.cli.images:command", "The images of a release, and the values that control each."),
     "plan": ("mirror.cli.plan:command", "What a sync would copy and what it would refuse. Writes nothing."),
     "sync": ("mirror.cli.sync:command", "Verify and copy releases, write their Helm values, prove them."),
+    "path": ("mirror.cli.path:command", "The releases to pass on an upgrade, and what changes at each."),
     "verify": ("mirror.cli.verify:command", "Is the mirror still what was recorded? Needs no upstream."),
     "overrides": ("mirror.cli.overrides:command", "The Helm values that point a release at the mirror."),
     "serve": ("mirror.cli.serve:command", "The service: sync on a schedule, and show what came of it."),

@@ -8,22 +8,33 @@ from typing import TYPE_CHECKING
 
 import click
 
+from mirror.amounts import human_size
 from mirror.cli import output
-from mirror.cli.options import releases_argument, to_option
+from mirror.cli.journey import Journey, journey
+from mirror.cli.options import from_option, releases_argument, shard_option, to_option
 
 if TYPE_CHECKING:
     from mirror.cli.main import Context
     from mirror.report import PlanReport
+    from mirror.shard import Shard
 
 
 @click.command(name="plan")
 @releases_argument
 @to_option
+@from_option
 @click.option("--refresh", is_flag=True, help="Read the charts again, also of releases that are recorded.")
+@shard_option
 @output.output_option
 @click.pass_obj
 def command(
-    context: Context, releases: tuple[str, ...], to: str, refresh: bool, output_format: output.OutputFormat
+    context: Context,
+    releases: tuple[str, ...],
+    to: str,
+    start: str,
+    refresh: bool,
+    shard: Shard,
+    output_format: output.OutputFormat,
 ) -> int:
     r"""Say what a sync would do, and how many bytes it would send. Writes nothing.
 
@@ -32,34 +43,42 @@ def command(
     \b
     Examples:
       mirror plan edge-26.8.3 --to registry.example.com/linkerd
+      mirror plan edge-26.8.3 --from edge-24.11.8
       mirror plan -o json | jq '.bytes'
     """
-    report = asyncio.run(_plan(context, releases, to, refresh=refresh))
+    report, passed = asyncio.run(_plan(context, releases, to, start, shard, refresh=refresh))
     if output_format == "json":
-        output.print_json(report.document())
+        output.print_json({**report.document(), **passed.document()})
     else:
+        passed.print()
         _print(report)
     return report.exit_code
 
 
-async def _plan(context: Context, releases: tuple[str, ...], to: str, *, refresh: bool) -> PlanReport:
+async def _plan(
+    context: Context, releases: tuple[str, ...], to: str, start: str, shard: Shard, *, refresh: bool
+) -> tuple[PlanReport, Journey]:
     from mirror.app import App
 
     async with App(context.settings, context.environ) as app:
-        surveyor = app.surveyor(to)
-        return await surveyor.estimate(await surveyor.plan(app.selectors(releases), refresh=refresh))
+        surveyor = app.surveyor(to, shard=shard)
+        passed = await journey(app, surveyor.catalogue, start, releases)
+        return await surveyor.estimate(await surveyor.plan(passed.selectors, refresh=refresh)), passed
 
 
 def _print(report: PlanReport) -> None:
     from mirror.plan import Keep
 
+    if report.is_elsewhere:
+        output.print_line(f"shard {report.shard}: nothing to do, all that is asked for is in other shards")
+        return
     actions = Counter(type(image.action).__name__.lower() for image in report.images)
     rows = [
         (
             type(image.action).__name__.lower(),
             image.target,
             str(image.digest or "")[:19],
-            output.human_size(image.size) if image.size else "",
+            human_size(image.size) if image.size else "",
             image.reason,
         )
         for image in report.images
@@ -75,10 +94,10 @@ def _print(report: PlanReport) -> None:
     kept = actions["keep"]
     if not report.images and report.problems:
         return
-    send = f"; {output.human_size(report.size)} to send" if report.size else ""
+    send = f"; {human_size(report.size)} to send" if report.size else ""
     stored = sum(report.storage.values())
     if stored != report.size:
-        send += f", {output.human_size(stored)} to store where no blob is mounted"
+        send += f", {human_size(stored)} to store where no blob is mounted"
     kept_charts = sum(image.kind == "chart" for image in report.images)
     charts = f", {output.counted(kept_charts, 'chart')}" if kept_charts else ""
     in_step = f"in step: {output.counted(kept - kept_charts, 'image')}{charts}"

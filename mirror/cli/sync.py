@@ -8,17 +8,21 @@ from typing import TYPE_CHECKING
 
 import click
 
+from mirror.amounts import human_seconds, human_size
 from mirror.cli import output
-from mirror.cli.options import releases_argument, to_option
+from mirror.cli.journey import Journey, journey
+from mirror.cli.options import from_option, releases_argument, shard_option, to_option
 
 if TYPE_CHECKING:
     from mirror.cli.main import Context
     from mirror.report import ChartReport, ImageReport, ReleaseReport, SyncReport
+    from mirror.shard import Shard
 
 
 @click.command(name="sync")
 @releases_argument
 @to_option
+@from_option
 @click.option("--refresh", is_flag=True, help="Read the charts again, also of releases that are recorded.")
 @click.option(
     "--accept",
@@ -26,14 +30,17 @@ if TYPE_CHECKING:
     metavar="REFERENCE@DIGEST",
     help="Settle a refusal: the tag is brought to this digest. May be given several times.",
 )
+@shard_option
 @output.output_option
 @click.pass_obj
 def command(
     context: Context,
     releases: tuple[str, ...],
     to: str,
+    start: str,
     refresh: bool,
     accept: tuple[str, ...],
+    shard: Shard,
     output_format: output.OutputFormat,
 ) -> int:
     r"""Bring destinations in step with Linkerd releases: copy, verify, record, write Helm values, prove them.
@@ -47,20 +54,32 @@ def command(
       mirror sync
       # one release, into a registry
       mirror sync edge-26.8.3 --to registry.example.com/linkerd
+      # all that an upgrade passes, and what runs now; nothing is deleted
+      mirror sync edge-26.8.3 --from edge-24.11.8
       # a released tag moved upstream, and you have checked that it may
       mirror sync --accept cr.l5d.io/linkerd/proxy:edge-26.8.3@sha256:...
+      # one of eight processes that share the work, as an Indexed Job counts them
+      mirror sync --shard "$JOB_COMPLETION_INDEX/8"
     """
-    report = asyncio.run(_sync(context, releases, to, accept, refresh=refresh))
+    report, passed = asyncio.run(_sync(context, releases, to, start, accept, shard, refresh=refresh))
     if output_format == "json":
-        output.print_json(report.document())
+        output.print_json({**report.document(), **passed.document()})
     else:
+        passed.print()
         print_report(report)
     return report.exit_code
 
 
 async def _sync(
-    context: Context, releases: tuple[str, ...], to: str, accept: tuple[str, ...], *, refresh: bool
-) -> SyncReport:
+    context: Context,
+    releases: tuple[str, ...],
+    to: str,
+    start: str,
+    accept: tuple[str, ...],
+    shard: Shard,
+    *,
+    refresh: bool,
+) -> tuple[SyncReport, Journey]:
     import structlog
 
     from mirror.app import App, parse_accepted
@@ -74,16 +93,20 @@ async def _sync(
         if publisher is not None:
             publisher.access()  # outside of a cluster that is told before a long run, not after it
         with context.progress() as progress:
-            syncer = app.syncer(progress, to, parse_accepted(accept))
-            report = await syncer.sync(app.selectors(releases), refresh=refresh)
-        if publisher is None:
-            return report
-        # what is asked for by hand is not what the configuration follows: it moves no channel
-        return await publisher.publish(report, {} if releases else report.newest)
+            syncer = app.syncer(progress, to, parse_accepted(accept), shard)
+            passed = await journey(app, syncer.surveyor.catalogue, start, releases)
+            report = await syncer.sync(passed.selectors, refresh=refresh)
+        if publisher is not None:
+            # what is asked for by hand is not what the configuration follows: it moves no channel
+            report = await publisher.publish(report, {} if releases or start else report.newest)
+        structlog.get_logger().info("sync.finished", **report.log_line())
+        return report, passed
 
 
 def print_report(report: SyncReport) -> None:
     """Prints *report* for people."""
+    if report.is_elsewhere:
+        output.print_line(f"shard {report.shard}: nothing to do, all that is asked for is in other shards")
     for release in report.releases:
         _print_release(release)
 
@@ -101,7 +124,7 @@ def _print_release(report: ReleaseReport) -> None:
                     part.outcome,
                     part.target,
                     str(part.digest or "")[:19],
-                    output.human_size(part.size) if part.size else "",
+                    human_size(part.size) if part.size else "",
                 )
                 for part in changed
             ],
@@ -135,5 +158,5 @@ def _summary(report: ReleaseReport) -> str:
         done += f"; charts: {', '.join(f'{count} {outcome}' for outcome, count in charts.most_common())}"
     sent = sum(image.size for image in report.images) + sum(chart.size for chart in report.charts)
     seconds = max(image.seconds for image in report.images)
-    work = f"; {output.human_size(sent)} sent in {output.human_seconds(seconds)}" if sent else ""
+    work = f"; {human_size(sent)} sent in {human_seconds(seconds)}" if sent else ""
     return f"{'brought in step' if report.outcome == 'synced' else report.outcome}: {done}{work}"

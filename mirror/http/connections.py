@@ -38,6 +38,7 @@ from mirror.http.answer import (
     tls_context,
     unreachable,
 )
+from mirror.http.meter import UNMETERED, Meter
 from mirror.http.proxies import Proxies, Proxy
 from mirror.tasks import in_thread
 
@@ -54,6 +55,7 @@ class Connection:
         self._idle_timeout_s = idle_timeout_s
         scheme, host, port = origin(url)
         self.key = (scheme, host, port)
+        self.name = urlsplit(url).netloc
         self.freed_at = 0.0
         self._sock: socket.socket | None = None  # http.client lets go of it as soon as an answer says "close"
         self._absolute = scheme == "http" and proxy is not None  # RFC 9112 §3.2.2: absolute-form to a proxy
@@ -82,6 +84,13 @@ class Connection:
                 raise NoConnectionInTime(str(exc)) from exc
         self.http.sock.settimeout(self._idle_timeout_s)
         self._sock = self.http.sock
+
+    @property
+    def certificate_ends(self) -> datetime | None:
+        """When the certificate that was shown ends; None where there is none."""
+        sock = self.http.sock
+        shown = sock.getpeercert() if isinstance(sock, ssl.SSLSocket) else None
+        return datetime.fromtimestamp(ssl.cert_time_to_seconds(str(shown["notAfter"])), UTC) if shown else None
 
     def begin(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None = None) -> None:
         """The head of a request is sent, and *body* with it."""
@@ -157,6 +166,7 @@ class Connections:
     ca_file: str = ""
     proxies: Proxies = field(default_factory=Proxies.from_environment)
     idle_timeout_s: float = IDLE_TIMEOUT_S
+    meter: Meter = UNMETERED
     _idle: dict[tuple[str, str, int], deque[Connection]] = field(default_factory=lambda: defaultdict(deque), init=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
     _threads: ThreadPoolExecutor = field(
@@ -212,6 +222,8 @@ class Exchange:
     def __init__(self, connections: Connections) -> None:
         self._connections = connections
         self._connection: Connection | None = None
+        self._host = ""  # that was asked last
+        self._awaits = ""  # the method of what was asked, until its answer is there
         self._is_aborted = False
         self._is_blocking = False
         self._lock = threading.Lock()
@@ -224,13 +236,19 @@ class Exchange:
         A kept connection may be closed by the other side in the moment that it is used; then nothing was done with
         the request, and it is sent again on another one (RFC 9112 §9.3.1).
         """
+        begin = time.monotonic()
         for is_fresh in (False, True):
             self._connection = connection = self._connections.take(url, is_fresh=is_fresh)
+            self._host, self._awaits = connection.name, method
             is_kept = connection.is_open
             try:
                 self._step(url, connection.connect)
+                if not is_kept:
+                    self._tell_certificate(connection)
                 self._step(url, lambda: connection.begin(method, url, headers, body))  # noqa: B023 - called at once
-                return None if has_body else connection.http.getresponse()
+                if body:
+                    self._connections.meter.sent(connection.name, len(body))
+                return None if has_body else self._told(connection.http.getresponse(), since=begin)
             except (ConnectionError, http.client.BadStatusLine):
                 self._drop()
                 if is_fresh or not is_kept or self._is_aborted:
@@ -242,6 +260,16 @@ class Exchange:
             raise _given_up(url)
         step()
 
+    def _tell_certificate(self, connection: Connection) -> None:
+        if ends := connection.certificate_ends:
+            self._connections.meter.ends(connection.name, "certificate", ends)
+
+    def _told(self, response: http.client.HTTPResponse, *, since: float) -> http.client.HTTPResponse:
+        """*response*, whose head has come, told of."""
+        self._connections.meter.answered(self._host, self._awaits, response.status, time.monotonic() - since)
+        self._awaits = ""
+        return response
+
     def _blocking(self, work: Callable[[], T], *, url: Callable[[], str]) -> T:
         """*work*'s result; what the sockets raise leaves as one sentence of ours."""
         with self._lock:
@@ -249,6 +277,8 @@ class Exchange:
         try:
             return work()
         except (OSError, http.client.HTTPException) as exc:
+            if self._awaits and not self._is_aborted:
+                self._connections.meter.unanswered(self._host, self._awaits)
             raise self._unreachable(url(), exc) from exc
         finally:
             with self._lock:
@@ -309,6 +339,7 @@ class _Call(Exchange):
         assert response is not None  # noqa: S101 - no body is to follow
         try:
             received = response.read(self._bound + 1)
+            self._connections.meter.received(self._host, len(received))
             self._check(response, len(received))
             self._keep(response)
         finally:
@@ -343,11 +374,10 @@ class _Seeing(Exchange):
     def _ends(self) -> datetime | None:
         self._connection = connection = self._connections.take(self._url)
         self._step(self._url, connection.connect)
-        sock = connection.http.sock
-        shown = sock.getpeercert() if isinstance(sock, ssl.SSLSocket) else None
+        ends = connection.certificate_ends
         self._connections.give_back(connection)
         self._connection = None
-        return datetime.fromtimestamp(ssl.cert_time_to_seconds(str(shown["notAfter"])), UTC) if shown else None
+        return ends
 
 
 def _given_up(url: str) -> Unreachable:

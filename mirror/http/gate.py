@@ -18,6 +18,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from types import TracebackType
 
+from mirror.http.meter import UNMETERED, Meter
+
 _CALM_S = 1.0  # answers to what was sent before the window was halved say nothing about the new one
 _SLOW_S = 1.0  # a host that answers within this is not slow, whatever it did before
 _SLOWER = 8.0  # times its quickest
@@ -26,12 +28,14 @@ _SMOOTHING = 0.1
 
 @dataclass(slots=True)
 class Gate:
-    """What one host is asked at once: *limit* requests, and *per_second* of them if that is not 0."""
+    """What *host* is asked at once: *limit* requests, and *per_second* of them if that is not 0."""
 
     limit: int = 16
     per_second: float = 0.0
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     now: Callable[[], float] = time.monotonic
+    host: str = ""
+    meter: Meter = UNMETERED
     _window: float = field(init=False)
     _inside: int = field(default=0, init=False)
     _waiting: deque[asyncio.Future[None]] = field(default_factory=deque, init=False)
@@ -90,6 +94,7 @@ class Gate:
 
     async def _turn(self) -> None:
         if (closed_s := self._closed_until - self.now()) > 0:
+            self.meter.held_back(self.host, closed_s)
             await self.sleep(closed_s)
         if self.per_second:
             # a bucket of one: evenly spaced, so that no second ever sees more

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ssl
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
 from mirror.errors import ContentError
@@ -19,6 +21,7 @@ from mirror.http.answer import (
     tls_context,
     unreachable,
 )
+from mirror.http.meter import UNMETERED, Meter
 from mirror.http.proxies import Proxies, Proxy
 from mirror.loading import without
 
@@ -34,6 +37,7 @@ class GeneralClient:
     max_connections: int = 16
     proxies: Proxies = field(default_factory=Proxies.from_environment)
     idle_timeout_s: float = IDLE_TIMEOUT_S
+    meter: Meter = UNMETERED
     _pools: dict[tuple[Proxy | None, bool], httpx.AsyncHTTPTransport] = field(default_factory=dict, init=False)
 
     async def exchange(
@@ -50,9 +54,9 @@ class GeneralClient:
         )
         host, proxy = urlsplit(url).netloc, self.proxies.for_url(url)
         try:
-            response = await self._pool(proxy, is_secure=url.startswith("https:")).handle_async_request(request)
+            response = await self._answered(host, request, proxy)
             try:
-                received = await _bounded(response, bound, where=f"{host}: {method} {urlsplit(url).path}")
+                received = await self._bounded(response, bound, host, where=f"{method} {urlsplit(url).path}")
             finally:
                 await response.aclose()
         except httpx.ConnectTimeout as exc:
@@ -65,6 +69,30 @@ class GeneralClient:
             raise refused_by_proxy(host, 407)
         fields = lowered((name.decode("latin-1"), value.decode("latin-1")) for name, value in response.headers.raw)
         return Answer(response.status_code, fields, received, url)
+
+    async def _answered(self, host: str, request: httpx.Request, proxy: Proxy | None) -> httpx.Response:
+        begin = time.monotonic()
+        try:
+            response = await self._pool(proxy, is_secure=request.url.scheme == "https").handle_async_request(request)
+        except httpx.HTTPError:
+            self.meter.unanswered(host, request.method)
+            raise
+        if sent := len(request.content):
+            self.meter.sent(host, sent)
+        self.meter.answered(host, request.method, response.status_code, time.monotonic() - begin)
+        if ends := _certificate_ends(response):
+            self.meter.ends(host, "certificate", ends)
+        return response
+
+    async def _bounded(self, response: httpx.Response, bound: int, host: str, *, where: str) -> bytes:
+        chunks, size = [], 0
+        async for chunk in response.aiter_raw():
+            self.meter.received(host, len(chunk))
+            size += len(chunk)
+            if size > bound:
+                raise ContentError(f"{host}: {where}: the answer is larger than {bound} bytes, which is refused")
+            chunks.append(chunk)
+        return b"".join(chunks)
 
     async def aclose(self) -> None:
         """Closes every connection."""
@@ -91,11 +119,9 @@ class GeneralClient:
         return self._pools[proxy, is_secure]
 
 
-async def _bounded(response: httpx.Response, bound: int, *, where: str) -> bytes:
-    chunks, size = [], 0
-    async for chunk in response.aiter_raw():
-        size += len(chunk)
-        if size > bound:
-            raise ContentError(f"{where}: the answer is larger than {bound} bytes, which is refused")
-        chunks.append(chunk)
-    return b"".join(chunks)
+def _certificate_ends(response: httpx.Response) -> datetime | None:
+    """When the certificate that came with *response* ends (httpcore, network stream extra information)."""
+    stream = response.extensions.get("network_stream")
+    secured = stream.get_extra_info("ssl_object") if stream else None
+    shown = secured.getpeercert() if secured else None
+    return datetime.fromtimestamp(ssl.cert_time_to_seconds(str(shown["notAfter"])), UTC) if shown else None

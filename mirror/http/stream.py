@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import http.client
 import re
+import time
 from collections.abc import Callable, Mapping
 from typing import Literal
 from urllib.parse import urlsplit
@@ -85,9 +86,9 @@ class HttpBody(Exchange):
             self._to_skip -= skipped
         return self._received(response, buffer)
 
-    @staticmethod
-    def _received(response: http.client.HTTPResponse, buffer: memoryview) -> int:
+    def _received(self, response: http.client.HTTPResponse, buffer: memoryview) -> int:
         count = response.readinto(buffer)
+        self._connections.meter.received(self._host, count)
         if count == 0 and response.length:
             raise http.client.HTTPException(f"the connection ended {response.length} bytes before the end of the blob")
         return count
@@ -165,20 +166,25 @@ class HttpUpload(Exchange):
         connection = self._begun()
         try:
             if early := connection.early_answer():
-                raise self._refused(early)
+                raise self._refused(self._told(early, since=time.monotonic()))
             connection.http.send(data)
+            self._connections.meter.sent(self._host, len(data))
         except (OSError, http.client.HTTPException) as exc:
             if refused := self._refused_before(exc):
                 raise refused from exc
             raise
 
     def _answered(self) -> Answer:
-        response = self._begun().http.getresponse()
+        response = self._head(self._begun())
         answer = _answer(response, self._url)
         self._keep(response)
         if answer.status not in _TAKEN[self._method]:
             raise _refused(self._refusal, answer)
         return answer
+
+    def _head(self, connection: Connection) -> http.client.HTTPResponse:
+        since = time.monotonic()
+        return self._told(connection.http.getresponse(), since=since)
 
     def _begun(self) -> Connection:
         if self._is_aborted or self._connection is None:
@@ -195,6 +201,6 @@ class HttpUpload(Exchange):
         if self._connection is None or self._is_aborted or isinstance(exc, TimeoutError):
             return None
         try:
-            return self._refused(self._connection.http.getresponse())
+            return self._refused(self._head(self._connection))
         except (OSError, http.client.HTTPException):
             return None

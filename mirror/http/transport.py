@@ -37,6 +37,7 @@ import structlog
 from mirror.errors import TEMPORARY_STATUSES, TOO_MUCH, RegistryError, Unreachable
 from mirror.http.answer import REDIRECTS, REDIRECTS_MAX, Answer, checked_target, origin
 from mirror.http.gate import Gate
+from mirror.http.meter import retry_reason
 
 ATTEMPTS = 5
 CONNECT_PATIENCE_S = 15.0
@@ -103,7 +104,7 @@ class Transport:
             try:
                 answer = await self._follow(method, url, headers, body, bound, follow=follow)
             except Unreachable as exc:
-                wait = wait_before(attempt)
+                wait, status = wait_before(attempt), None
                 if not exc.is_temporary or attempt >= ATTEMPTS or _elapsed(begin) + wait > CONNECT_PATIENCE_S:
                     raise
                 log.debug("http.retried", method=method, host=urlsplit(url).netloc, attempt=attempt, reason=str(exc))
@@ -117,11 +118,12 @@ class Transport:
                         "which is too long: try again then",
                         status=answer.status,
                     )
-                wait = wait_before(attempt, asked)
+                wait, status = wait_before(attempt, asked), answer.status
                 log.debug(
                     "http.retried", method=method, host=urlsplit(url).netloc, attempt=attempt, status=answer.status
                 )
             attempt += 1
+            self.gate.meter.retried(urlsplit(url).netloc, retry_reason(status), wait)
             await self.sleep(wait)
 
     async def _follow(

@@ -18,6 +18,7 @@ from mirror.linkerd.release import Newest, ProjectVersion, Release, Selector, se
 if TYPE_CHECKING:
     from mirror.linkerd.chart import ChartEntry, ChartIndex, ChartRepository
     from mirror.linkerd.parts import Chart
+    from mirror.linkerd.path import Hop
     from mirror.linkerd.versions import Versions, VersionsFile
 
 
@@ -90,6 +91,37 @@ class ChartCatalogue:
         index = await self.index(release.channel)
         entry = next((entry for entry in index.charts_of(release) if entry.name == chart), None)
         return await self.repository(release.channel).provenance(entry) if entry else b""
+
+    async def one(self, selector: Selector) -> Release:
+        """The one release that *selector* asks for; raises UsageError if it asks for several."""
+        found = await self.select([selector])
+        if len(found) != 1:
+            raise UsageError(f"{selector} asks for {len(found)} releases: name one")
+        return found[0]
+
+    async def path(self, start: Release, end: Release) -> tuple[Hop, ...]:
+        """The upgrade path from *start* to *end*, by the releases that are listed and not excluded.
+
+        Raises UsageError where there is none, and UnknownRelease with the nearest ones.
+        """
+        from mirror.linkerd.path import World, channels, path  # late: it reads YAML
+
+        versions = await self.versions()
+        indexes = [await self.index(channel) for channel in channels(start, end, versions)]
+        for release in (start, end):
+            (await self.index(release.channel)).charts_of(release)
+        published = {
+            release: index.created(release)
+            for index in indexes
+            for release in index.releases()
+            if release in (start, end) or str(release) not in self.exclude
+        }
+        return path(start, end, World(published, versions))
+
+    async def paths(self, start: Selector, selectors: Sequence[Selector]) -> tuple[tuple[Hop, ...], ...]:
+        """The upgrade path from the one release that *start* asks for to each that *selectors* ask for, but itself."""
+        begin = await self.one(start)
+        return tuple([await self.path(begin, end) for end in await self.select(selectors) if end != begin])
 
     async def listed(self, channel: str) -> tuple[Listed, ...]:
         """Every release of *channel*, newest first."""

@@ -22,6 +22,7 @@ import subprocess
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlencode, urlsplit
@@ -30,13 +31,17 @@ import structlog
 
 from mirror.errors import AccessDenied, RegistryError, SettingsError
 from mirror.http.answer import Answer, parsed_target
+from mirror.http.meter import Ageing
 from mirror.http.proxies import is_local
 from mirror.http.transport import Transport
 from mirror.oci.reference import DOCKER_HUB
 
 _TOKEN_LIFE_S = 60.0  # where the token service does not say (token.md, expires_in)
 _TOKEN_MARGIN_S = 10.0
+_LIFE_MAX_S = 1e9  # that a token service may claim and be told of
 _HELPER_TIMEOUT_S = 30.0
+_RENEWED_BY_ITSELF = timedelta(hours=24)  # no human renews what lives for less
+_JWT_MAX = 64 * 1024
 _DOCKER_HUB_KEY = "https://index.docker.io/v1/"
 
 log = structlog.get_logger()
@@ -53,11 +58,40 @@ class Credential:
     """When another is to be asked for, by `time.monotonic()`; None for one that does not age."""
     origin: str = field(default="", compare=False)
     """Where it is kept, in words."""
+    expires_at: datetime | None = field(default=None, compare=False)
+    """Where whoever gave it has said so."""
 
     @property
     def basic(self) -> str:
         """The value of an Authorization header."""
         return "Basic " + base64.b64encode(f"{self.username}:{self.password}".encode()).decode()
+
+    @property
+    def end(self) -> tuple[Ageing, datetime] | None:
+        """Until when it is good, and as what: a password is renewed by a human; None for one that does not say.
+
+        A password may be a JSON Web Token (Artifactory's access tokens are), which says it (RFC 7519 §4.1.4).
+        """
+        if self.expires_at:
+            return "token", self.expires_at
+        times = _jwt_times(self.password or self.identity_token)
+        if times is None:
+            return None
+        issued_at, ends_at = times
+        return ("token" if issued_at and ends_at - issued_at < _RENEWED_BY_ITSELF else "password"), ends_at
+
+
+def _jwt_times(text: str) -> tuple[datetime | None, datetime] | None:
+    """When *text* was issued and when it ends, if it is a JSON Web Token that says so; unverified."""
+    parts = text.split(".")
+    if len(parts) != 3 or len(text) > _JWT_MAX:
+        return None
+    try:
+        claims = json.loads(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
+        issued_at, ends_at = claims.get("iat"), datetime.fromtimestamp(float(claims["exp"]), UTC)
+        return (datetime.fromtimestamp(float(issued_at), UTC) if issued_at is not None else None), ends_at
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, OSError, RecursionError):
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -314,8 +348,14 @@ class Authenticator:
             async with self._lock(""):
                 if self._is_to_look() and self.credentials is not None:
                     self._credential = await asyncio.to_thread(self.credentials.credential, self.host)
+                    if self._credential and (end := self._credential.end):
+                        self._tell_end(*end)
                 self._has_looked = True
         return None if scope in self._anonymous else self._credential
+
+    def _tell_end(self, what: Ageing, at: datetime) -> None:
+        gate = self.transport.gate
+        gate.meter.ends(gate.host, what, at)
 
     def _is_to_look(self) -> bool:
         renew_at = self._credential.renew_at if self._credential else None
@@ -367,7 +407,11 @@ class Authenticator:
                 f"{self.host}: {urlsplit(realm).netloc} gave {wants} for {scope} ({answer.status})",
                 status=answer.status,
             )
-        return _parse_token(answer, self.host)
+        token = _parse_token(answer, self.host)
+        left_s = token.expires_at - time.monotonic()
+        if 0 < left_s < _LIFE_MAX_S:
+            self._tell_end("token", datetime.now(UTC) + timedelta(seconds=left_s))
+        return token
 
     async def _ask(self, realm: str, service: str, scope: str, credential: Credential | None) -> Answer:
         if credential and credential.identity_token:

@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 import structlog
 
 from mirror.errors import MirrorError, RegistryError, Unreachable
+from mirror.http.meter import retry_reason
 from mirror.http.transport import WAIT_MAX_S, wait_before
 from mirror.oci.blob import Relay, Upload
 from mirror.oci.content import Descriptor
@@ -61,6 +62,7 @@ class Transfer:
     async def after(self, exc: Unreachable | RegistryError) -> float:
         """Seconds to wait before the next attempt; raises *exc*, with what it was about, if there is to be none."""
         relay, asked_s = self._relay, exc.wait_s if isinstance(exc, RegistryError) else None
+        at = self.source if relay and relay.can_go_on else self.destination
         if relay and relay.can_go_on and relay.received - self._reached >= PROGRESS:
             self._attempt = 1
         if _is_too_large_as_yet(exc):
@@ -69,13 +71,14 @@ class Transfer:
             self._log(exc)
             return 0.0
         if not exc.is_temporary or self._attempt >= BLOB_ATTEMPTS or (asked_s or 0) > WAIT_MAX_S:
-            at = self.source if relay and relay.can_go_on else self.destination
             raise _placed(exc, f"{at.name}@{self.blob.digest}") from exc
         if relay and not relay.can_go_on and not await self._goes_on(relay):
             self.give_up()
         self._reached = self._relay.received if self._relay else 0
         wait_s = wait_before(self._attempt, asked_s)
         self._attempt += 1
+        status = exc.status if isinstance(exc, RegistryError) else None
+        at.gate.meter.retried(at.gate.host, retry_reason(status), wait_s)
         self._log(exc)
         return wait_s
 

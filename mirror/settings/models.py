@@ -484,6 +484,10 @@ class Overrides(_Table):
     config_maps: ConfigMaps = ConfigMaps()
 
 
+_YEAR = timedelta(days=366)
+_LISTEN = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):(?P<port>[0-9]{1,5})")
+
+
 class Schedule(_Table):
     """When `mirror serve` works."""
 
@@ -493,9 +497,9 @@ class Schedule(_Table):
     timezone: str = "UTC"
     """Of cron."""
     jitter: Duration = timedelta(minutes=5)
-    """A run begins this much later at most."""
+    """A run begins this much later at most, and no later than by a tenth of *every*."""
     retry_after_failure: Duration = timedelta(minutes=5)
-    """After a run that failed, not one that was refused; 0s: the next regular one."""
+    """After a run that failed, then twice as long; not after one that was refused. 0s: the next regular one."""
     deep_verify: Duration = timedelta(hours=168)
     """How often every byte in the mirrors is read and hashed; 0s: never."""
     stuck_after: Duration = timedelta(minutes=30)
@@ -509,6 +513,9 @@ class Schedule(_Table):
             raise PydanticCustomError("entry", "every must be a second or more")
         if not self.stuck_after:
             raise PydanticCustomError("entry", "stuck_after must be longer than nothing")
+        for key in ("every", "jitter", "retry_after_failure", "deep_verify", "stuck_after"):
+            if getattr(self, key) > _YEAR:
+                raise PydanticCustomError("entry", "{key} must be a year (8784h) or less", {"key": key})
         try:
             ZoneInfo(self.timezone)
         except (ZoneInfoNotFoundError, ValueError, OSError) as exc:
@@ -533,8 +540,8 @@ class Server(_Table):
     @field_validator("listen")
     @classmethod
     def _check_listen(cls, listen: str) -> str:
-        host, colon, port = listen.rpartition(":")
-        if not colon or not host or not port.isdecimal() or int(port) > 65535 or (":" in host and host[0] != "["):
+        matched = _LISTEN.fullmatch(listen)
+        if matched is None or int(matched["port"]) > 65535:
             raise ValueError("expected HOST:PORT, as 127.0.0.1:8080 or [::]:8080")
         return listen
 

@@ -92,13 +92,13 @@ class Destination:
             self._process = None
             (self.directory / "run/destination.pid").unlink()
 
-    def differences(self, inventory: Inventory) -> list[str]:
-        """What a faithful copy would have and this does not."""
+    def differences(self, inventory: Inventory, *, prefix: str = PREFIX) -> list[str]:
+        """What a faithful copy would have below *prefix*, and this does not."""
         found = []
         for name, root in inventory.repositories.items():
             wanted = {inventory.tag: root} | {child: child for child in inventory.children[name]}
             for version, digest in wanted.items():
-                answer = self.client.head(f"/v2/{PREFIX}/{name}/manifests/{version}", headers={"Accept": ACCEPT})
+                answer = self.client.head(f"/v2/{prefix}/{name}/manifests/{version}", headers={"Accept": ACCEPT})
                 if answer.headers.get("docker-content-digest") != digest:
                     found.append(f"{name}:{version} is answered with {answer.status_code}")
         return found

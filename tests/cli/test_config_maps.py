@@ -86,6 +86,17 @@ class TestCommand:
         assert 0 == desk.run("sync").code
         assert before != pod.data("linkerd-mirror-production-edge")
 
+    def test_an_upgrade(self, desk: Desk, pod: Pod) -> None:
+        """With --from the values of every release of the path are there, and no channel moves before it is asked to."""
+        desk.configure(**configured(pod, releases=["edge"]))
+        desk.run("sync")
+        desk.upstream.publish(NEXT)
+        before = pod.data("linkerd-mirror-production-edge")
+
+        assert 0 == desk.run("sync", "--from", RELEASE).code
+        assert pod.data(f"linkerd-mirror-production-{NEXT}")
+        assert before == pod.data("linkerd-mirror-production-edge")
+
     def test_refused(self, desk: Desk, pod: Pod) -> None:
         """Mirrored, and failed: the code, the table and the document say so, with the verb that is missing."""
         pod.cluster.grants.clear()

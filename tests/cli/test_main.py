@@ -92,7 +92,7 @@ class TestHelp:
         )
         out, _ = python(f"{code}\nsys.argv = ['mirror']\nmain()").communicate()
 
-        assert "plain,sync\n" == out
+        assert "plain,sync\nplain,serve\n" == out
 
 
 class TestErrors:

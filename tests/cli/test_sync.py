@@ -100,6 +100,44 @@ class TestAnswers:
         assert (4, 1) == (events.count("sync.image_copied"), events.count("sync.finished"))
 
 
+class TestShards:
+    def test_its_share(self, desk: Desk) -> None:
+        """Is all that it does, and JSON and the log's canonical line say which it is."""
+        desk.upstream.publish(NEXT)
+        shares = [
+            desk.run("sync", RELEASE, NEXT, "--to", "oci:copy", "--shard", f"{at}/2", "-o", "json") for at in (0, 1)
+        ]
+
+        assert [0, 0] == [said.code for said in shares]
+        assert ["0/2", "1/2"] == [said.document["shard"] for said in shares]
+        lines = [json.loads(line) for said in shares for line in said.err.splitlines()]
+        assert ["0/2", "1/2"] == [line["shard"] for line in lines if line["event"] == "sync.finished"]
+        assert [[RELEASE], [NEXT]] == [[one["release"] for one in said.document["releases"]] for said in shares]
+        assert 0 == desk.run("verify", "--deep", "--to", "oci:copy").code
+
+    @pytest.mark.parametrize("command", ["sync", "plan"])
+    def test_nothing_to_do(self, desk: Desk, command: str) -> None:
+        """It says so in one line, asks nobody, and that is no failure: most Jobs have a pod more than they need."""
+        desk.upstream.forget_requests()
+        said = desk.run(command, RELEASE, "--to", "oci:out", "--shard", "0/2")
+        document = desk.run(command, RELEASE, "--to", "oci:out", "--shard", "0/2", "-o", "json").document
+
+        assert 0 == said.code
+        assert "shard 0/2: nothing to do, all that is asked for is in other shards\n" == said.out
+        assert ("0/2", []) == (document["shard"], document["releases" if command == "sync" else "actions"])
+        assert [] == [*desk.upstream.registry.requests, *desk.upstream.charts.requests]
+        assert not (desk.directory / "out").exists()
+
+    @pytest.mark.parametrize("command", ["sync", "plan"])
+    @pytest.mark.parametrize("shard", ["8/8", "1", "", "-1/8", "one/8"])
+    def test_a_mistake(self, desk: Desk, command: str, shard: str) -> None:
+        """Exit code 2 and one sentence."""
+        said = desk.run(command, RELEASE, f"--shard={shard}")
+
+        assert 2 == said.code
+        assert [f"--shard {shard!r}: expected I/N with I from 0 to N-1, as 0/8 to 7/8"] == said.sentences
+
+
 class TestErrors:
     @pytest.mark.parametrize(
         ("arguments", "code", "words"),

@@ -11,15 +11,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
-from mirror.cli.main import COMMANDS, run
 from mirror.linkerd.images import release_images
 from mirror.oci.reference import Reference
-from mirror.settings import Settings
+from mirror.settings import Settings, load
+from tests.documents import blocks, mentioned, missing_links, unknown_options
 from tests.e2e.conftest import Start
 from tests.linkerd import charts
 from tests.program import PROJECT
 from tests.servers.distribution import Distribution
+from tests.servers.tools import require
 from tests.servers.upstream import Upstream, two_platforms, upstream_server
 
 README = (PROJECT / "README.md").read_text()
@@ -28,14 +30,10 @@ PLACE = "localhost:5000"
 CODES = {"plan": 4}
 
 
-def blocks(kind: str) -> list[str]:
-    return re.findall(rf"^```{kind}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
-
-
 def commands() -> list[tuple[str, list[str]]]:
     """Each command after a `$ `, with the lines that it is said to print."""
     found = list[tuple[str, list[str]]]()
-    for line in "".join(blocks("console")).splitlines():
+    for line in "".join(blocks(README, "console")).splitlines():
         if line.startswith("$ "):
             found.append((line.removeprefix("$ "), []))
         else:
@@ -84,41 +82,42 @@ def _shape(line: str) -> str:
     return " ".join(text.split())
 
 
-@pytest.mark.parametrize("block", blocks("toml"))
+@pytest.mark.parametrize("block", blocks(README, "toml"))
 def test_its_configurations(block: str) -> None:
     """Every key is known, every value is right."""
     Settings.model_validate(tomllib.loads(block))
 
 
-def _mentioned() -> list[str]:
-    """Every `mirror …` in a block or in backquotes."""
-    lines = [line.removeprefix("$ ") for block in blocks("(?:console)?") for line in block.splitlines()]
-    quoted = re.findall(r"`(mirror [^`]+)`", README)
-    return sorted({line for line in [*lines, *quoted] if line.startswith("mirror ")})
+@pytest.mark.parametrize("block", blocks(README, "yaml"))
+def test_its_values(block: str, tmp_path: Path) -> None:
+    """The chart takes them, and the configuration that comes of them is one that mirror loads."""
+    (tmp_path / "values.yaml").write_text(block)
+    arguments = ["template", "mirror", str(PROJECT / "helm/mirror"), "-f", str(tmp_path / "values.yaml")]
+    done = subprocess.run([require("helm"), *arguments], capture_output=True, text=True, check=False)
+
+    assert 0 == done.returncode, done.stderr
+    [held] = [each for each in yaml.safe_load_all(done.stdout) if "config.toml" in (each or {}).get("data", {})]
+    file = tmp_path / "config.toml"
+    file.write_text(held["data"]["config.toml"])
+    loaded = load(file, {"MIRROR_REGISTRIES__REGISTRY_EXAMPLE_COM__USERNAME": "of the Secret"})
+    assert loaded.settings.overrides.config_maps.enabled
+    assert () == loaded.warnings
 
 
-@pytest.mark.parametrize("command", _mentioned())
+@pytest.mark.parametrize("command", mentioned(README))
 def test_its_options_exist(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     """Of every command that README names, also of those that it does not show the answer of."""
-    _, name, *rest = shlex.split(command.partition("#")[0])
-    assert name in COMMANDS
-    subcommand = rest[:1] if name == "config" else []
-    assert 0 == run([name, *subcommand, "--help"])
-
-    told = capsys.readouterr().out
-    assert [] == [word for word in rest if word.startswith("-") and word not in re.findall(r"--?[a-z-]+", told)]
+    assert [] == unknown_options(command, capsys)
 
 
 def test_its_links() -> None:
     """Every file that it names is there."""
-    links = [link for link in re.findall(r"\]\(([^)#]+)", README) if "://" not in link]
-
-    assert [] == [link for link in links if not (PROJECT / link).exists()]
+    assert [] == missing_links(PROJECT / "README.md")
 
 
 def test_its_make_targets() -> None:
     """`make` knows them."""
-    for target in re.findall(r"^make (\w+)", "".join(blocks("")), re.MULTILINE):
+    for target in re.findall(r"^make (\w+)", "".join(blocks(README, "")), re.MULTILINE):
         done = subprocess.run(["/usr/bin/make", "-n", target], cwd=PROJECT, capture_output=True, text=True, check=False)
         assert 0 == done.returncode, done.stderr
 

@@ -9,6 +9,7 @@ import os
 import time
 import traceback
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,7 @@ from mirror.http.proxies import Proxies
 from mirror.oci.auth import Authenticator, Challenge, Credential, DockerConfiguration, parse_challenges
 from mirror.oci.registry import Registry
 from tests.content import image, push
+from tests.http.metering import Told
 from tests.servers.certificates import Certificates
 from tests.servers.client import open_registry
 from tests.servers.distribution import PASSWORD, USERNAME, Distribution
@@ -643,3 +645,74 @@ async def test_the_configuration_is_used(htpasswd_distribution: Distribution, tm
         )  # fmt: skip
 
         assert await signed_in.repository(path).head("v1") is None
+
+
+# Until when
+
+
+def _jwt(claims: object) -> str:
+    """A JSON Web Token, as Artifactory's access tokens are; its signature is nobody's."""
+    parts = (b'{"alg":"none"}', json.dumps(claims).encode(), b"signature")
+    return ".".join(base64.urlsafe_b64encode(part).decode().rstrip("=") for part in parts)
+
+
+_END = datetime(2027, 3, 1, 12, tzinfo=UTC)
+_LATER, _NOW = _END.timestamp(), (_END - timedelta(days=90)).timestamp()
+
+
+@pytest.mark.parametrize(
+    ("credential", "expected"),
+    [
+        (Credential("u", "a password"), None),
+        (Credential("u", "a.dotted.password"), None),
+        (Credential("u", "p", expires_at=_END), ("token", _END)),
+        (Credential("u", _jwt({"iat": _NOW, "exp": _LATER})), ("password", _END)),
+        (Credential("u", _jwt({"exp": _LATER})), ("password", _END)),
+        (Credential(identity_token=_jwt({"iat": _NOW, "exp": _LATER})), ("password", _END)),
+        (Credential("u", _jwt({"iat": _LATER - 10_800, "exp": _LATER})), ("token", _END)),
+        (Credential("u", _jwt({"iat": _NOW})), None),
+        (Credential("u", _jwt({"exp": "soon"})), None),
+        (Credential("u", _jwt({"exp": 1e99})), None),
+        (Credential("u", _jwt([])), None),
+    ],
+    ids=["plain", "dotted", "said", "jwt", "no beginning", "identity", "short", "endless", "words", "huge", "list"],
+)
+def test_until_when_a_credential_is_good(credential: Credential, expected: object) -> None:
+    """Where it says so; what lives for less than a day is renewed by no human."""
+    assert expected == credential.end
+
+
+@given(st.text() | st.builds("{}.{}.{}".format, st.text(), st.binary().map(base64.urlsafe_b64encode), st.text()))
+@example(_jwt({"exp": float("nan")}))
+@example("a." + base64.urlsafe_b64encode(b"[" * 40_000).decode() + ".b")
+def test_any_password_is_good_until_some_moment_or_does_not_say(password: str) -> None:
+    """Nothing is raised."""
+    end = Credential("u", password).end
+
+    assert end is None or end[1].tzinfo is UTC
+
+
+async def test_ends_are_told(guarded: FakeRegistry) -> None:
+    """Of the credential, when it is looked up, and of the token, when it is given; nothing of what they are."""
+    told, password = Told(), _jwt({"exp": _LATER})
+    guarded.manners.username, guarded.manners.password = "me", password
+    begin = datetime.now(UTC)
+    async with open_registry(guarded.url, username="me", password=password, meter=told) as registry:
+        await registry.repository(_NAME).head("v1")
+
+    [(_, _, end), (at, kind, token_end)] = told.good_until
+    assert _END == end
+    assert (guarded.host, "token") == (at, kind)
+    assert timedelta(seconds=200) < token_end - begin <= timedelta(seconds=300)
+
+
+@pytest.mark.parametrize("life", ["1e300", "NaN", "Infinity", "-1"])
+async def test_a_token_that_claims_any_life(guarded: FakeRegistry, life: str) -> None:
+    """Is used all the same, and no end of it is told."""
+    told = Told()
+    guarded.tokens["x"] = True
+    guarded.faults.append(Fault("GET /token.*", answer(200, f'{{"token": "x", "expires_in": {life}}}'.encode())))
+    async with open_registry(guarded.url, meter=told) as registry:
+        await registry.repository(_NAME).head("v1")
+
+    assert [] == told.good_until

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from mirror.http.connections import Connections
+from mirror.http.gate import Gate
+from mirror.http.meter import UNMETERED, Meter
 from mirror.http.proxies import Proxies
 from mirror.http.transport import Transport
 from mirror.oci.auth import Authenticator, Credential, Credentials
@@ -38,13 +40,14 @@ async def open_registry(
     dialect: Dialect | None = None,
     ca_file: str = "",
     proxies: Proxies | None = None,
+    meter: Meter = UNMETERED,
 ) -> AsyncIterator[Registry]:
     """The registry at *url*, called *host* if given; without *proxies* none is used, whatever the environment says."""
     host = host or urlsplit(url).netloc
     given = credentials or (Given(host, username, password) if username else None)
     proxies = proxies or Proxies()
-    connections = Connections(ca_file, proxies)
-    transport = Transport(connections)
+    connections = Connections(ca_file, proxies, meter=meter)
+    transport = Transport(connections, Gate(host=urlsplit(url).netloc, meter=meter))
     registry = Registry(
         host=host,
         endpoint=url,

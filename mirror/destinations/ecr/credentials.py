@@ -69,4 +69,4 @@ class EcrCredentials:
                 raise NoCredential(f"{exc}; Docker's configuration has none for {host} either") from exc
             return kept
         at = renew_at(given.expires_at, now=self.now(), monotonic=self.monotonic())
-        return Credential(given.username, given.password, renew_at=at, origin="AWS")
+        return Credential(given.username, given.password, renew_at=at, origin="AWS", expires_at=given.expires_at)

@@ -20,6 +20,7 @@ from mirror.errors import AccessDenied, MirrorError, NoCredential, RegistryError
 from mirror.http.proxies import Proxies
 from mirror.oci.auth import Credential
 from tests.destinations.ecr.conftest import HOST
+from tests.http.metering import Told
 from tests.servers.client import open_registry
 from tests.servers.ecr import Ecr
 
@@ -153,6 +154,20 @@ class TestOverHttp:
             await asyncio.gather(*(repository.tags() for _ in range(5)))
 
         assert ["GetAuthorizationToken"] * 2 == ecr.actions
+
+    async def test_its_end_is_told(self, ecr: Ecr, made: EcrCredentials) -> None:
+        """As AWS says it: in twelve hours; nobody has to renew it."""
+        told = Told()
+        ecr.create("linkerd/proxy")
+        async with open_registry(
+            ecr.url, host=ecr.host, credentials=made, dialect=EcrDialect(), meter=told
+        ) as registry:
+            registry.auth.challenge = CHALLENGE
+            await registry.repository("linkerd/proxy").tags()
+
+        [(host, kind, end)] = told.good_until
+        assert (registry.transport.gate.host, "token") == (host, kind)
+        assert timedelta(hours=11) < end - datetime.now(UTC) < timedelta(hours=13)
 
     async def test_the_loop_goes_on(self, ecr: Ecr, made: EcrCredentials) -> None:
         """AWS answers only once the event loop has done something else."""
