@@ -282,14 +282,15 @@ class TestShards:
         planned = await self.planned(settings, Shard(1, 2), RELEASE, NEXT)
 
         assert [(NEXT, "new")] == planned
-        assert 5 == len(fake.requests)
+        assert 8 == len(fake.requests)
         assert all(seen.path.startswith("/v2/other/") for seen in fake.requests)
         assert [f"/v2/other/mirror-record/manifests/{NEXT}"] == [
             seen.path for seen in fake.requests if "mirror-record" in seen.path
         ]
         version = NEXT.removeprefix("edge-")
         archives = {seen.path for seen in upstream.charts.requests} - {"/charts/index.yaml"}
-        assert {f"/charts/{chart}-20{version}.tgz" for chart in CHARTS} == archives
+        files = [f"/charts/{chart}-20{version}.tgz" for chart in CHARTS]
+        assert {*files, *(f"{file}.prov" for file in files)} == archives
         assert {THIRD_PARTY.partition(":")[2], NEXT} == {
             seen.path.rpartition("/")[2] for seen in upstream.registry.requests
         }
