@@ -25,7 +25,8 @@ from mirror.destinations.mirror import Mirror
 from mirror.errors import ArchiveError, BadReference, ManifestError, MirrorError, Refused, UsageError
 from mirror.http.gate import Gate
 from mirror.inventory import Surveyor, Wanted
-from mirror.linkerd.parts import Parts
+from mirror.library import charts_at, provenance_at
+from mirror.linkerd.parts import Chart, Parts
 from mirror.linkerd.release import Release, Selector
 from mirror.oci.archive import Archive
 from mirror.oci.blob import Body
@@ -38,7 +39,7 @@ from mirror.oci.referrers import COSIGN_SUFFIXES
 from mirror.oci.remembering import Remembering
 from mirror.oci.storage import Source
 from mirror.plan import RECORD_NAME, targets
-from mirror.record import Kept, Record, RecordedImage
+from mirror.record import Kept, Record, RecordedChart, RecordedImage
 from mirror.report import ExportReport, PlanReport, SyncReport
 from mirror.signatures import Signatures
 from mirror.sync import Progress, Syncer
@@ -82,15 +83,34 @@ class Cargo:
         """Of all releases."""
         return tuple(image for record in self.releases.values() for image in record.images)
 
+    @property
+    def artifacts(self) -> tuple[RecordedChart, ...]:
+        """The charts of all releases that are held."""
+        return tuple(chart for record in self.releases.values() for chart in record.artifacts)
+
     async def select(self, selectors: Sequence[Selector]) -> tuple[Release, ...]:
         """See Catalogue; all of it, whatever is asked for."""
         del selectors
         return tuple(self.releases)
 
+    @property
+    def has_charts(self) -> bool:
+        """Whether the charts of every release are held too."""
+        return all(record.artifact(chart.name) for record in self.releases.values() for chart in record.charts)
+
     async def parts(self, release: Release) -> Parts:
-        """See Catalogue; as recorded."""
+        """See Catalogue; as recorded, with the charts themselves where they are held."""
         record = self.releases[release]
-        return Parts(record.charts, tuple(image.image for image in record.images))
+        charts = await self.charts(release) if self.has_charts else ()
+        return Parts(record.charts, tuple(image.image for image in record.images), charts)
+
+    async def charts(self, release: Release) -> tuple[Chart, ...]:
+        """See Catalogue; where they are held."""
+        return await charts_at(self.open, self.releases[release])
+
+    async def provenance(self, release: Release, chart: str) -> bytes:
+        """See Catalogue; where charts are held."""
+        return await provenance_at(self.open, self.releases[release], chart)
 
     async def paths(self, start: Selector, selectors: Sequence[Selector]) -> tuple[tuple[Hop, ...], ...]:
         """See Catalogue; none."""
@@ -122,11 +142,12 @@ class Cargo:
     async def problems(self) -> tuple[str, ...]:
         """A sentence for each tag that does not name what was recorded."""
 
-        async def problem(image: RecordedImage) -> str:
-            named, recorded = await self.open(image.target.path).head(image.target.tag), image.digests.mirrored
-            return "" if named == recorded else f"{image.target} names {named or 'nothing'}, {recorded} was recorded"
+        async def problem(held: RecordedImage | RecordedChart) -> str:
+            named, recorded = await self.open(held.target.path).head(held.target.tag), held.digests.mirrored
+            return "" if named == recorded else f"{held.target} names {named or 'nothing'}, {recorded} was recorded"
 
-        return tuple(filter(None, await gather(*map(problem, self.images))))
+        held = [*map(problem, self.images), *map(problem, self.artifacts)]
+        return tuple(filter(None, await gather(*held)))
 
     async def platforms(self, wanted: tuple[Platform, ...]) -> tuple[Platform, ...]:
         """The platform filter that makes of upstream's indexes what is held: *wanted*, if that does."""
@@ -209,18 +230,28 @@ class Exporter:
         if problems := await cargo.problems():
             raise Refused(f"{near.place} is not what was recorded: {'; '.join(problems)}; run mirror sync")
         archive = Mirror(
-            "archive", pack.where, ":", "", near.paths, "", pack.repository, seal=near.seal, stores_once=True
+            "archive",
+            pack.where,
+            ":",
+            "",
+            near.paths,
+            "",
+            pack.repository,
+            seal=near.seal,
+            holds_charts=near.holds_charts,
+            stores_once=True,
         )
         wanted = replace(self.surveyor.wanted, overrides_directory=None)
         held = replace(wanted, platforms=await cargo.platforms(wanted.platforms))
+        as_held = replace(archive, holds_charts=cargo.has_charts)
         absent = [release for release in releases if release not in cargo.releases]
         done = list[SyncReport]()
-        for several, catalogue, source, wishes in (
-            (list(cargo.releases), cargo, cargo.source, held),
-            (absent, self.surveyor.catalogue, self.surveyor.source, wanted),
+        for several, catalogue, source, place, wishes in (
+            (list(cargo.releases), cargo, cargo.source, as_held, held),
+            (absent, self.surveyor.catalogue, self.surveyor.source, archive, wanted),
         ):
             if several:
-                surveyor = Surveyor(catalogue, _noting(pack, source), [archive], wishes, self.surveyor.signatures)
+                surveyor = Surveyor(catalogue, _noting(pack, source), [place], wishes, self.surveyor.signatures)
                 done.append(await Syncer(surveyor, None, self.progress).sync(several))
         return ExportReport(
             pack.where,
@@ -308,7 +339,8 @@ class Importer:
             raise ArchiveError(f"{name}: {strange[0]} in it belongs to no image of its releases: it was altered")
         await self._complete(cargo, graphs)
         wanted = replace(self.wanted, platforms=await cargo.platforms(self.wanted.platforms))
-        surveyor = Surveyor(cargo, cargo.source, [self.mirror], wanted, self.signatures)
+        mirror = replace(self.mirror, holds_charts=self.mirror.holds_charts and cargo.has_charts)
+        surveyor = Surveyor(cargo, cargo.source, [mirror], wanted, self.signatures)
         return surveyor, await surveyor.estimate(await surveyor.plan(tuple(cargo.releases)))
 
     async def bring(self) -> SyncReport | PlanReport:
@@ -321,9 +353,8 @@ class Importer:
     async def _complete(self, cargo: Cargo, graphs: Mapping[str, Graph]) -> None:
         """Raises ArchiveError unless the mirror holds, where they are needed, all blobs that the archive lacks."""
         places = targets([Reference.parse(image.image.reference) for image in cargo.images], paths=self.mirror.paths)
-        paths = {image.target.path: places[Reference.parse(image.image.reference)].path for image in cargo.images} | {
-            RECORD_NAME: RECORD_NAME
-        }
+        paths = {RECORD_NAME: RECORD_NAME} | {chart.target.path: chart.target.path for chart in cargo.artifacts}
+        paths |= {image.target.path: places[Reference.parse(image.image.reference)].path for image in cargo.images}
         lacking = {
             (paths[name.rpartition(":")[0]], blob)
             for name, graph in graphs.items()
@@ -355,9 +386,9 @@ def _releases(archive: Archive) -> tuple[Release, ...]:
 
 
 def _accounted(cargo: Cargo) -> set[str]:
-    """The names that an archive of *cargo* has: records, images, and what refers to those."""
+    """The names that an archive of *cargo* has: records, charts, images, and what refers to those."""
     names = {f"{RECORD_NAME}:{release}" for release in cargo.releases}
-    names |= {str(image.target) for image in cargo.images}
+    names |= {str(image.target) for image in cargo.images} | {str(chart.target) for chart in cargo.artifacts}
     return names | {
         f"{image.target.path}:{image.digests.upstream.fallback_tag(suffix)}"
         for image in cargo.images

@@ -223,10 +223,14 @@ class App:
         )
 
     def _chart_repository(self, channel: str) -> ChartRepository:
-        from mirror.linkerd.chart import ChartRepository  # late, with all that reads YAML: in step nothing is read
+        from mirror.linkerd.chart import (
+            ChartRepository,
+            Lineup,
+        )  # late, with all that reads YAML: in step nothing is read
 
-        url = self.settings.channels[channel].chart_repository
-        return ChartRepository(url, self._fetcher(url))
+        configured = self.settings.channels[channel]
+        url = configured.chart_repository
+        return ChartRepository(url, self._fetcher(url), Lineup(channel, configured.charts))
 
     def _versions_file(self) -> VersionsFile:
         from mirror.linkerd.versions import VersionsFile  # late, likewise
@@ -269,8 +273,9 @@ class App:
 
     def _configured(self, name: str) -> Mirror:
         match self.settings.destinations[name]:
-            case LayoutDestination(directory=directory, paths=paths, pull_registry=pull):
-                return replace(self._layout(directory), name=name, paths=paths, pull_registry=pull)
+            case LayoutDestination(directory=directory, paths=paths, pull_registry=pull, charts=charts):
+                layout = self._layout(directory)
+                return replace(layout, name=name, paths=paths, pull_registry=pull, holds_charts=charts)
             case (RegistryDestination() | EcrDestination() | HarborDestination()) as configured:
                 return self._registry_mirror(configured, name)
 
@@ -327,7 +332,10 @@ class App:
 
         pull = destination.pull_registry or place
         provider = self._provider(destination, name)
-        return Mirror(name, place, "/", prefix, destination.paths, pull, open_path, provider, seal=self._seal)
+        charts = destination.charts
+        return Mirror(
+            name, place, "/", prefix, destination.paths, pull, open_path, provider, self._seal, holds_charts=charts
+        )
 
     def _provider(self, destination: RegistryLike, name: str) -> Provider:
         """What *destination*, called *name*, needs beside the distribution API."""

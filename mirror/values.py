@@ -6,7 +6,7 @@ import asyncio
 import os
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mirror.destinations.mirror import Mirror
@@ -85,8 +85,16 @@ class Clerk:
             self.located,
             pin=self.wanted.pin,
             pull_secrets=self.wanted.pull_secrets,
-            heading=self.heading,
+            heading=replace(self.heading, helm=self.helm_command(chart)),
         )
+
+    def helm_command(self, chart: ChartFacts) -> str:
+        """How Helm installs *chart* from the mirror, with its values; empty where the mirror does not hold it."""
+        held = self.record.artifact(chart.name)
+        if held is None:
+            return ""
+        place = f"oci://{self.mirror.pull_name(held.target.path)}"
+        return f"helm upgrade --install {chart.name} {place} --version {chart.version} -f {chart.name}.yaml"
 
     def write(self, texts: Mapping[str, str]) -> tuple[str, ...]:
         """Writes each text to DIRECTORY/DESTINATION/RELEASE/CHART.yaml, by rename, if it differs; the paths, sorted.

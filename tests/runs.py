@@ -112,9 +112,11 @@ async def export(settings: Settings, file: Path, *releases: str, to: str = "", s
         return replace(report, size=file.stat().st_size, left_out=pack.weight(left_out))
 
 
-async def bring(settings: Settings, file: Path, *, to: str = "", accept: Sequence[str] = ()) -> SyncReport | PlanReport:
+async def bring(
+    settings: Settings, file: Path, *, to: str = "", accept: Sequence[str] = (), helm: str | None = None
+) -> SyncReport | PlanReport:
     """What `mirror import` reports."""
     async with App(settings, {}, Proxies()) as app:
         with file.open("rb") as opened:
             importer = app.importer(Archive(opened, file.name), QuietProgress(), to, parse_accepted(accept))
-            return await importer.bring()
+            return await replace(importer, helm=helm).bring()

@@ -32,6 +32,7 @@ from tests.content import artifact, attestation_of, attested, image, index
 from tests.runs import NOW, bring, export, only, outcomes, plan, reasons, sync, verify
 from tests.servers.distribution import Distribution
 from tests.servers.fake import FakeRegistry, Fault, answer
+from tests.servers.tools import require
 from tests.servers.upstream import (
     BASE,
     CHARTS,
@@ -151,7 +152,8 @@ class TestThere:
         report = await plan(far, RELEASE)
 
         assert 1 == report.exit_code
-        assert all("not compared with upstream" in each.reason for each in report.images)
+        of_images = [each for each in report.images if each.kind == "image"]
+        assert all("not compared with upstream" in each.reason for each in of_images)
         assert () == report.problems
 
     async def test_a_proof_of_something_else(self, near: Settings, beyond: Settings, file: Path) -> None:
@@ -236,6 +238,61 @@ class TestThere:
         upstream.put(WEB, web)
 
         assert {RELEASE: "upstream"} == (await export(near, file, RELEASE)).origins
+
+
+class TestCharts:
+    async def test_they_come_along(
+        self, near: Settings, far: Settings, upstream: Upstream, open_distribution: Distribution, path: str, file: Path
+    ) -> None:
+        """The same artifacts; so Helm proves the values there."""
+        await sync(near)
+        await export(near, file, RELEASE)
+        brought = only(synced(await bring(far, file, helm=require("helm"))))
+
+        assert ("proven", ()) == (brought.proof, brought.proof_problems)
+        for chart in CHARTS:
+            places = [tag(open_distribution, f"{path}/{side}/charts", f"{chart}:2026.8.1") for side in ("near", "far")]
+            assert places[0] == places[1] != ""
+        assert 0 == (await verify(far, deep=True)).exit_code
+
+    async def test_a_mirror_without_charts(
+        self, upstream: Upstream, far: Settings, open_distribution: Distribution, path: str, tmp_path: Path, file: Path
+    ) -> None:
+        """What it holds is brought; values are written, and not proven."""
+        destination = {
+            "kind": "registry",
+            "registry": open_distribution.host,
+            "prefix": f"{path}/near",
+            "charts": False,
+        }
+        near = upstream.settings(destinations={"test": destination}, overrides={"directory": ""})
+        await sync(near)
+        await export(near, file, RELEASE)
+        brought = only(synced(await bring(far, file, helm=require("helm"))))
+
+        assert ("synced", "not proven", ()) == (brought.outcome, brought.proof, brought.charts)
+        assert set(CHARTS) == set(brought.values)
+
+    async def test_there_none_are_wanted(
+        self, near: Settings, upstream: Upstream, open_distribution: Distribution, path: str, file: Path
+    ) -> None:
+        """Then none are brought; values are proven by those in the file."""
+        await export(near, file, RELEASE)
+        destination = {"kind": "registry", "registry": open_distribution.host, "prefix": f"{path}/far", "charts": False}
+        far = upstream.settings(destinations={"test": destination}, overrides={"directory": ""}, **NOWHERE)
+        brought = only(synced(await bring(far, file, helm=require("helm"))))
+
+        assert ("synced", "proven", ()) == (brought.outcome, brought.proof, brought.charts)
+
+    async def test_a_chart_of_another_archive(
+        self, near: Settings, open_distribution: Distribution, path: str, file: Path
+    ) -> None:
+        """A tag that was moved in the mirror is refused, as one of an image is."""
+        await sync(near)
+        retag(open_distribution, f"{path}/near/charts", "linkerd-viz:2026.8.1", two_platforms("somebody else's"))
+
+        with pytest.raises(Refused, match=r"charts/linkerd-viz:2026\.8\.1 names sha256:"):
+            await export(near, file, RELEASE)
 
 
 class TestPlatforms:

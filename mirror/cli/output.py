@@ -112,6 +112,11 @@ def printable(text: str) -> str:
     return "".join(mark if mark.isprintable() or mark == "\n" else repr(mark)[1:-1] for mark in text)
 
 
+def counted(count: int, what: str) -> str:
+    """*count* of *what*, in words: `1 chart`, `3 charts`."""
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
+
+
 def signatures_told(verdicts: Iterable[Verdict | None]) -> str:
     """How many are what, `8 signed, 1 third party`; empty where nobody looked."""
     counts = Counter(verdict.state for verdict in verdicts if verdict is not None)

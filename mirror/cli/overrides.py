@@ -31,6 +31,8 @@ class _Answer:
     texts: dict[str, str]
     """By the name of the file that each is."""
     images: tuple[Located, ...]
+    install: dict[str, str]
+    """By chart, how Helm installs it from the mirror."""
     proof: Proof
     problems: tuple[str, ...]
     notes: tuple[str, ...]
@@ -73,12 +75,14 @@ def command(
 ) -> int:
     r"""Write the Helm values that point RELEASE's charts at the mirror, from the record there.
 
-    Needs no upstream; the mirror's tags are held to the record first. Only --prove reads the charts again.
+    Needs no upstream; the mirror's tags are held to the record first. Only --prove reads the charts again, and those
+    that the mirror holds where the chart repository does not answer.
 
     \b
     Examples:
       mirror overrides edge-26.8.3 --to registry.example.com/linkerd -d values
-      helm install linkerd-control-plane linkerd-edge/linkerd-control-plane -f values/linkerd-control-plane.yaml ...
+      helm upgrade --install linkerd-viz oci://registry.example.com/linkerd/charts/linkerd-viz --version 2026.8.3 \
+          -f values/linkerd-viz.yaml
       # containerd on the nodes: what charts hard-code too, if the mirror has paths = "upstream"
       mirror overrides edge-26.8.3 --format containerd -d /etc/containerd/certs.d
     """
@@ -106,6 +110,7 @@ async def _overrides(context: Context, asked: _Asked) -> _Answer:
     from mirror import record as records
     from mirror.app import App
     from mirror.errors import UsageError
+    from mirror.library import charts_of
     from mirror.linkerd.release import Release
     from mirror.values import Clerk
     from mirror.verify import check
@@ -124,20 +129,25 @@ async def _overrides(context: Context, asked: _Asked) -> _Answer:
         clerk = Clerk(mirror, record, replace(wanted, pin=asked.pin) if asked.pin else wanted)
         wanted_charts = _chosen(asked.charts, {chart.name for chart in record.charts}, str(release))
         texts = _texts(app, clerk, asked.text_format, wanted_charts)
+        commands = {facts.name: clerk.helm_command(facts) for facts in clerk.whole if facts.name in wanted_charts}
         proof: Proof = "not proven"
+        note = ""
         problems: dict[str, tuple[str, ...]] = {}
         if asked.is_proof_wanted:
+            helm = _helm()
+            read, note = await charts_of(release, app.catalogue(), [mirror])
             values = {name.removesuffix(".yaml"): text for name, text in texts.items()}
-            proof, found = await clerk.prove(_helm(), await app.catalogue().charts(release), values)
+            proof, found = await clerk.prove(helm, read, values)
             problems = dict(found)
         return _Answer(
             release=str(release),
             destination=mirror.name,
             texts=texts,
             images=_located(clerk, wanted_charts),
+            install={chart: command for chart, command in commands.items() if command},
             proof=proof,
             problems=tuple(f"{chart}: {problem}" for chart, several in problems.items() for problem in several),
-            notes=clerk.notes if asked.text_format in ("helm", "kustomize") else (),
+            notes=(*(clerk.notes if asked.text_format in ("helm", "kustomize") else ()), *([note] if note else [])),
             missing=tuple(
                 f"no values for {chart}: {missing.reference} is not in the mirror; run mirror sync {release}"
                 for missing in record.missing
@@ -213,7 +223,8 @@ def _document(answer: _Answer, files: list[str], text_format: Format) -> dict[st
     }
     if text_format == "helm":
         charts = {name.removesuffix(".yaml"): text for name, text in answer.texts.items()}
-        return document | {"charts": charts, "proof": answer.proof, "proof_problems": list(answer.problems)}
+        proof = {"proof": answer.proof, "proof_problems": list(answer.problems)}
+        return document | {"charts": charts, "install": answer.install, **proof}
     images = [
         {"reference": each.reference, "repository": each.repository, "tag": each.tag, "digest": str(each.digest)}
         for each in answer.images

@@ -99,4 +99,7 @@ def print_report(report: PlanReport) -> None:
     stored = sum(report.storage.values())
     if stored != report.size:
         send += f", {human_size(stored)} to store where no blob is mounted"
-    output.print_line(f"{counts}, {kept} in step{send}" if counts else f"in step: {kept} images")
+    kept_charts = sum(image.kind == "chart" for image in report.images)
+    charts = f", {output.counted(kept_charts, 'chart')}" if kept_charts else ""
+    in_step = f"in step: {output.counted(kept - kept_charts, 'image')}{charts}"
+    output.print_line(f"{counts}, {kept} in step{send}" if counts else in_step)

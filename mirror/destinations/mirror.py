@@ -35,6 +35,8 @@ class Mirror:
     provider: Provider = field(default_factory=Plain)
     seal: Seal = field(default_factory=Seal)
     """Of its records."""
+    holds_charts: bool = True
+    """Charts go there too."""
     stores_once: bool = False
     """A blob is stored once, however many repositories hold it."""
 

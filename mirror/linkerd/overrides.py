@@ -86,6 +86,8 @@ class Heading:
     mirror: str
     recorded: datetime
     """When these digests were first recorded."""
+    helm: str = ""
+    """The command that installs the chart from the mirror; empty where the mirror does not hold it."""
 
     def __post_init__(self) -> None:
         if self.recorded.tzinfo is None:
@@ -263,6 +265,8 @@ def _head(chart: ChartFacts, images: Sequence[Image], heading: Heading, *, pin: 
     yield f"chart:     {chart.name} {chart.version}"
     yield f"mirror:    {heading.mirror}"
     yield f"recorded:  {recorded}"
+    if heading.helm:
+        yield f"install:   {heading.helm}"
     if unreachable := hardcoded(chart.name, images):
         yield ""
         yield "Hard-coded in the chart's templates, where no value reaches; pulled from upstream all the same:"

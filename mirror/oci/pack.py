@@ -25,7 +25,7 @@ from mirror.oci.archive import MARKER, index_of, path_of
 from mirror.oci.blob import Body, Upload
 from mirror.oci.content import Descriptor, Digest
 from mirror.oci.manifest import Manifest
-from mirror.oci.remembering import Known
+from mirror.oci.memory import BytesBody
 from mirror.oci.storage import Source
 from mirror.oci.transfer import OnBytes, Transfer
 
@@ -169,7 +169,7 @@ class PackRepository:
         data = self._pack.made.get(blob.digest)
         if data is None:
             raise NotFound(f"{self.name}: {blob.digest} is not here before it is written", status=404)
-        return Known(memoryview(data)[offset:])
+        return BytesBody(memoryview(data)[offset:])
 
     async def start_upload(self, blob: Descriptor, *, mount_from: str = "") -> Upload | None:  # noqa: ARG002
         """See Destination; None for what is known to be somewhere: it is read from there when it is written."""

@@ -63,6 +63,9 @@ def _duration(value: object) -> timedelta:
     return parse_duration(value)
 
 
+ChartName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,127}$")]
+
+
 def _names(value: object) -> tuple[str, ...] | Literal["all"]:
     if value == "all":
         return "all"
@@ -204,6 +207,9 @@ class Channel(_Table):
     """A line of releases, and the chart repository that lists them."""
 
     chart_repository: Url
+    charts: tuple[ChartName, ...] = ()
+    """Empty: Linkerd's own, which say by their appVersion what release they are of. Else these, and the versions of the
+    first are the releases: CHANNEL-VERSION."""
 
 
 class Registry(_Table):
@@ -264,6 +270,8 @@ class _OfRegistry(_Table):
     registry: str
     prefix: str = ""
     paths: Literal["flat", "upstream"] = "flat"
+    charts: bool = True
+    """Charts go there too; false for a registry that takes images alone."""
     pull_registry: str = ""
     """HOST[/PREFIX] that the cluster pulls by, in place of REGISTRY/PREFIX."""
 
@@ -368,6 +376,8 @@ class LayoutDestination(_Table):
     kind: Literal["layout"]
     directory: Path
     paths: Literal["flat", "upstream"] = "flat"
+    charts: bool = True
+    """As for a registry."""
     pull_registry: str = ""
     """HOST[/PREFIX] that the cluster pulls by; without it there are no overrides."""
 

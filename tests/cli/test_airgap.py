@@ -45,7 +45,7 @@ def test_as_json(desk: Desk, fake: FakeRegistry) -> None:
     [release] = out["releases"]
     assert ("exported", "upstream", 4) == (release["outcome"], release["from"], len(release["images"]))
     assert (desk.directory / "linkerd.tar").stat().st_size == out["bytes"]
-    assert ["copy"] * 4 == [each["action"] for each in planned["actions"]]
+    assert ["copy"] * 7 == [each["action"] for each in planned["actions"]]
     assert ["synced"] == [each["outcome"] for each in there["releases"]]
 
 
@@ -54,7 +54,7 @@ def test_a_plan_writes_nothing(desk: Desk, exported: Path, fake: FakeRegistry) -
     said = desk.run("import", str(exported), "--to", f"{fake.host}/inside", "--plan")
 
     assert 4 == said.code
-    assert "4 to copy, 0 in step" in said.out
+    assert "7 to copy, 0 in step" in said.out
     assert {} == fake.repositories
 
 

@@ -11,11 +11,10 @@ from mirror.linkerd.overrides import Heading, values_file
 from mirror.linkerd.parts import ChartFacts, Image
 from mirror.linkerd.release import Release
 from mirror.oci.content import Digest
-from mirror.plan import Recorded, Refuse, Target
+from mirror.plan import Recorded, Refuse, Target, with_remedy
 from mirror.record import Evidence, RecordedImage
 from mirror.report import ImageReport, ReleaseReport, VerifiedImage, VerifiedRelease
 from mirror.service.ledger import ConfigurationState, Entry, Ledger, Run, Verified
-from mirror.sync import _with_remedy
 from mirror.trust.verdict import Verdict, signed_by, stanza
 
 NOW = datetime(2026, 11, 26, 13, 29, tzinfo=UTC)
@@ -231,7 +230,7 @@ UNSIGNED = "cr.l5d.io/linkerd/web:edge-26.11.3"
 def refused() -> Ledger:
     """A tag moved upstream, and another image is signed by somebody else."""
     now, then = digest("now"), digest(MOVED)
-    moved = _with_remedy(MOVED, Refuse(f"a released tag moved upstream, from {then} to {now}", (now, then), "moved"))
+    moved = with_remedy(MOVED, Refuse(f"a released tag moved upstream, from {then} to {now}", (now, then), "moved"))
     trusted = stanza("ghcr.io/linkerd/web", "edge-26.11.3", issuer=ISSUER, identity="https://github.com/fork/x@edge")
     unsigned = (
         f'the signature does not hold: it is signed by "https://github.com/fork/x@edge"; to let this digest in all the '

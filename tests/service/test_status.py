@@ -7,11 +7,10 @@ from dataclasses import replace
 import pytest
 
 from mirror.oci.content import Digest
-from mirror.plan import Refuse
+from mirror.plan import Refuse, with_remedy
 from mirror.service.ledger import Ledger, Verified
 from mirror.service.releases import release_status
 from mirror.service.status import Status, status
-from mirror.sync import _with_remedy
 from tests.service.ledgers import (
     DAY,
     HOUR,
@@ -122,7 +121,7 @@ def test_a_signature_refusal_has_the_entry_that_would_trust_it() -> None:
 )
 def test_every_cause_has_a_remedy(refusal: Refuse, meanings: list[str]) -> None:
     """Whatever is refused, there is something to do, and each command says what it comes to."""
-    change = {"outcome": "refused", "digest": None, "reason": _with_remedy(MOVED, refusal), "cause": refusal.cause}
+    change = {"outcome": "refused", "digest": None, "reason": with_remedy(MOVED, refusal), "cause": refusal.cause}
 
     (problem,) = of(ledger(entry("edge-26.11.3", changes={MOVED: change}))).problems
     assert meanings == [each.words for each in problem.choices]
