@@ -47,11 +47,13 @@ from mirror.trust.root import PUBLIC, PublicRoot, RootFile
 from mirror.trust.seal import Seal
 
 if TYPE_CHECKING:
+    from mirror.airgap import Exporter, Importer
     from mirror.destinations.ecr.api import EcrApi
     from mirror.doctor.doctor import Doctor
     from mirror.kubernetes.publisher import Publisher
     from mirror.linkerd.chart import ChartRepository
     from mirror.linkerd.versions import VersionsFile
+    from mirror.oci.archive import Archive
 
 RegistryLike = RegistryDestination | EcrDestination | HarborDestination
 
@@ -455,6 +457,20 @@ class App:
     ) -> Syncer:
         """One run of a sync."""
         return Syncer(self.surveyor(to, accept, shard), find_helm(), progress)
+
+    def exporter(self, progress: Progress, to: str, accept: Mapping[Reference, Digest]) -> Exporter:
+        """Who packs releases: from the one destination that *to* names where it holds them, else from upstream."""
+        from mirror.airgap import Exporter  # late, with what reads and writes archives
+
+        wanted, signatures = self.wanted(accept), self.signatures(accept)
+        return Exporter(Surveyor(self.catalogue(), self.source, [self.mirror(to)], wanted, signatures), progress)
+
+    def importer(self, archive: Archive, progress: Progress, to: str, accept: Mapping[Reference, Digest]) -> Importer:
+        """Who brings *archive* into the one destination that *to* names."""
+        from mirror.airgap import Importer  # late, likewise
+
+        wanted, signatures = self.wanted(accept), self.signatures(accept)
+        return Importer(archive, self.mirror(to), wanted, signatures, find_helm(), progress)
 
     def publisher(self) -> Publisher | None:
         """Who puts into the cluster what a run has proven; None where nobody is to."""

@@ -27,7 +27,7 @@ from mirror.charts import ChartPlan, ReadChart, Rules, plan_chart, refused_clash
 from mirror.destinations.mirror import Mirror
 from mirror.errors import ChartError, ManifestError, MirrorError, Refused, UsageError
 from mirror.linkerd.movements import listed_archives, moved, went_back
-from mirror.linkerd.parts import Chart, ChartFacts, Image
+from mirror.linkerd.parts import Chart, ChartFacts, Image, Parts
 from mirror.linkerd.release import Newest, Release, Selector
 from mirror.oci.content import Digest, Platform
 from mirror.oci.copy import Graph, read_graph
@@ -75,8 +75,12 @@ class Catalogue(Protocol):
         """The releases that *selectors* ask for, each once; an exact one is taken at its word."""
         ...
 
+    async def parts(self, release: Release) -> Parts:
+        """The charts of *release* that are asked for, and its images; raises UnknownRelease with the nearest ones."""
+        ...
+
     async def charts(self, release: Release) -> tuple[Chart, ...]:
-        """The charts of *release* that are asked for; raises UnknownRelease with the nearest ones."""
+        """The charts of *release* alone; raises likewise."""
         ...
 
     async def provenance(self, release: Release, chart: str) -> bytes:
@@ -253,11 +257,10 @@ class Surveyor:
     async def _plan_release(self, release: Release, *, refresh: bool) -> list[ReleasePlan]:
         mirrors = self._share(release)
         before = await gather(*(self._read_record(mirror, release) for mirror in mirrors))
-        archives, images, problem = tuple[Chart, ...](), tuple[Image, ...](), ""
+        parts, problem = None, ""
         if refresh or not all(map(self._is_current, mirrors, before)):
             try:
-                read = await self.catalogue.charts(release)
-                archives, images = read, _images_of(read)
+                parts = await self.catalogue.parts(release)
             except UsageError:
                 raise
             except MirrorError as exc:
@@ -266,10 +269,9 @@ class Surveyor:
         async def planned(mirror: Mirror, found: Record | MirrorError | None) -> ReleasePlan:
             if isinstance(found, MirrorError):
                 return ReleasePlan(mirror, release, problem=str(found), is_refused=isinstance(found, Refused))
-            if archives:
-                facts = tuple(chart.facts for chart in archives)
-                plan = ReleasePlan(mirror, release, "", found, facts, archives)
-                return await self._plan_parts(plan, images, self._reader(release, archives))
+            if parts:
+                plan = ReleasePlan(mirror, release, "", found, parts.facts, parts.archives)
+                return await self._plan_parts(plan, parts.images, self._reader(release, parts.archives))
             if found is not None and self._is_current(mirror, found) and not refresh:
                 held = tuple(recorded.image for recorded in found.images)
                 plan = ReleasePlan(mirror, release, "", found, found.charts)
@@ -532,12 +534,6 @@ class Surveyor:
         source = self.source(repository)
         root = restricted(await source.manifest(upstream), self.wanted.platforms, where=source.name)
         return await read_graph(source, root)
-
-
-def _images_of(charts: Sequence[Chart]) -> tuple[Image, ...]:
-    from mirror.linkerd.images import release_images  # late: in step no template is read
-
-    return release_images(charts)
 
 
 def _to_send(chart: ChartPlan) -> Mapping[Digest, int]:

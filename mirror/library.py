@@ -5,16 +5,18 @@ They are held to the archives that the record names, and the record is a claim: 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from mirror import record as records
 from mirror.destinations.mirror import Mirror
 from mirror.errors import ChartError, MirrorError, UsageError
-from mirror.linkerd.artifact import archive_of
+from mirror.linkerd.artifact import PROVENANCE_TYPE, archive_of
 from mirror.linkerd.parts import Chart, ChartFacts
 from mirror.linkerd.release import Release
 from mirror.oci.copy import read_small
+from mirror.oci.manifest import Manifest
+from mirror.oci.storage import Source
 from mirror.record import Record
 from mirror.tasks import gather
 
@@ -48,25 +50,41 @@ async def _held(mirror: Mirror, release: Release) -> tuple[Chart, ...]:
         record = await records.read(mirror.records, str(release), mirror.seal)
         if record is None or not all(record.artifact(chart.name) for chart in record.charts):
             return ()
-        return tuple(await gather(*(_pulled(mirror, record, chart) for chart in record.charts)))
+        return await charts_at(mirror.repository, record)
     except UsageError:
         raise
     except MirrorError:  # what is to be said of it is what the chart repository answered
         return ()
 
 
-async def _pulled(mirror: Mirror, record: Record, facts: ChartFacts) -> Chart:
-    """The chart of *facts* from *mirror*, held to the archive that is recorded."""
-    from mirror.linkerd.chart import ARCHIVE_SIZE_MAX, read_archive  # late, with all that reads YAML
+async def charts_at(open_path: Callable[[str], Source], record: Record) -> tuple[Chart, ...]:
+    """The charts of *record*, which are all held as it says, each held to the archive that is recorded."""
 
-    held = record.artifact(facts.name)
-    assert held is not None, facts  # noqa: S101 - whoever asks has looked
-    place = mirror.repository(held.target.path)
-    manifest = await place.manifest(held.digests.mirrored)
-    archive = archive_of(manifest)
-    layer = next((blob for blob in manifest.blobs if blob.digest == archive), None)
-    where = mirror.target(held.target)
-    if layer is None:
-        raise ChartError(f"{where} is not a chart")
-    data = await read_small(place, layer, bound=ARCHIVE_SIZE_MAX)
-    return read_archive(data, name=facts.name, version=facts.version, sha256=facts.sha256, where=where)
+    async def pulled(facts: ChartFacts) -> Chart:
+        from mirror.linkerd.chart import ARCHIVE_SIZE_MAX, read_archive  # late, with all that reads YAML
+
+        place, manifest = await _artifact(open_path, record, facts.name)
+        archive = archive_of(manifest)
+        layer = next((blob for blob in manifest.blobs if blob.digest == archive), None)
+        if layer is None:
+            raise ChartError(f"{place.name}@{manifest.digest} is not a chart")
+        data = await read_small(place, layer, bound=ARCHIVE_SIZE_MAX)
+        return read_archive(data, name=facts.name, version=facts.version, sha256=facts.sha256, where=place.name)
+
+    return tuple(await gather(*map(pulled, record.charts)))
+
+
+async def provenance_at(open_path: Callable[[str], Source], record: Record, chart: str) -> bytes:
+    """The provenance file that lies beside *chart* of *record*; empty where there is none."""
+    from mirror.linkerd.chart import PROVENANCE_SIZE_MAX  # late, likewise
+
+    place, manifest = await _artifact(open_path, record, chart)
+    layer = next((blob for blob in manifest.blobs if blob.media_type == PROVENANCE_TYPE), None)
+    return await read_small(place, layer, bound=PROVENANCE_SIZE_MAX) if layer else b""
+
+
+async def _artifact(open_path: Callable[[str], Source], record: Record, chart: str) -> tuple[Source, Manifest]:
+    held = record.artifact(chart)
+    assert held is not None, chart  # noqa: S101 - whoever asks has looked
+    place = open_path(held.target.path)
+    return place, await place.manifest(held.digests.mirrored)

@@ -35,7 +35,7 @@ from mirror.oci.copy import read_small
 from mirror.oci.manifest import OCI_MANIFEST, Manifest
 from mirror.oci.reference import Reference, Repository
 from mirror.oci.referrers import Untaken
-from mirror.oci.storage import Destination
+from mirror.oci.storage import Destination, Source
 from mirror.plan import Recorded, Target
 from mirror.trust.seal import Seal
 from mirror.trust.verdict import Verdict
@@ -159,7 +159,7 @@ def is_changed(record: Record, before: Record | None) -> bool:
     return before is None or _summary(replace(record, recorded_at=before.recorded_at)) != _summary(before)
 
 
-async def read(records: Destination, release: str, seal: Seal = UNSEALED) -> Record | None:
+async def read(records: Source, release: str, seal: Seal = UNSEALED) -> Record | None:
     """The record of *release*, from its annotation alone; None if there is none.
 
     Raises ManifestError for something that is not a record of ours, Refused for one that is not signed as *seal* wants
@@ -226,7 +226,7 @@ async def write(records: Destination, record: Record, *, verified_at: datetime, 
     await records.put_manifest(manifest, tag=record.release)
 
 
-async def with_evidence(records: Destination, record: Record) -> tuple[RecordedImage, ...]:
+async def with_evidence(records: Source, record: Record) -> tuple[RecordedImage, ...]:
     """The images of *record* with the evidence that its layer has of them, what only `kept` gives left out."""
     try:
         entries = {entry["reference"]: entry.get("evidence") for entry in await _layer(records, record.release)}
@@ -258,7 +258,7 @@ class Kept:
     """Of which a platform filter made what the mirror has."""
 
 
-async def kept(records: Destination, record: Record) -> Mapping[str, Kept]:
+async def kept(records: Source, record: Record) -> Mapping[str, Kept]:
     """By reference, what the layer of *record* keeps of those of its images that need it."""
     if not any(image.keeps_signature or image.digests.upstream != image.digests.mirrored for image in record.images):
         return {}
@@ -282,7 +282,7 @@ def _parsed_untaken(entry: Mapping[str, Any]) -> Untaken:
     return Untaken(Manifest.parse(_text(entry["manifest"]).encode(), where="a record"), _text(entry["reason"]), blobs)
 
 
-async def _layer(records: Destination, release: str) -> list[dict[str, Any]]:
+async def _layer(records: Source, release: str) -> list[dict[str, Any]]:
     """The entries of the images in the layer of the record of *release*."""
     manifest = await records.manifest(release)
     layer = next(blob for blob in manifest.blobs if blob.media_type == LAYER_TYPE)

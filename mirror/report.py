@@ -314,6 +314,53 @@ class SyncReport:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class ExportReport:
+    """What went into an archive; nothing did where a release could not be brought."""
+
+    archive: str
+    origins: Mapping[str, str]
+    """By release, where its images come from: the place of a mirror, or upstream."""
+    releases: tuple[ReleaseReport, ...]
+    size: int = 0
+    """Bytes of the archive."""
+    left_out: int = 0
+    """Bytes of blobs that the other side holds."""
+
+    @property
+    def exit_code(self) -> int:
+        """The worst of the releases'."""
+        return worst(release.exit_code for release in self.releases)
+
+    def document(self) -> dict[str, Any]:
+        """`mirror export -o json`."""
+        return {
+            "schema": SCHEMA,
+            "archive": self.archive,
+            "bytes": self.size,
+            "left_out": self.left_out,
+            "releases": [
+                {
+                    "release": release.release,
+                    "from": self.origins[release.release],
+                    "outcome": "exported" if not self.exit_code else release.outcome,
+                    "reason": release.problem,
+                    "images": [
+                        {
+                            "reference": image.reference,
+                            "digest": str(image.digest) if image.digest else None,
+                            "outcome": image.outcome,
+                            "reason": image.reason,
+                            "signature": image.verdict.document() if image.verdict else None,
+                        }
+                        for image in release.images
+                    ],
+                }
+                for release in self.releases
+            ],
+        }
+
+
 _OUTCOMES: tuple[ImageOutcome, ...] = ("kept", "adopted", "copied", "refused", "failed")
 
 

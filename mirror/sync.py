@@ -411,8 +411,9 @@ class Syncer:
         self, plan: ReleasePlan, clerk: Clerk, texts: Mapping[str, str]
     ) -> tuple[Proof, Mapping[str, tuple[str, ...]]]:
         if not plan.archives:
-            recorded = plan.before.proof if plan.before else "not proven"
-            return ("proven" if recorded == "proven" else "not proven"), {}
+            before = plan.before
+            is_the_same = before is not None and before.asked == plan.asked and not before.missing
+            return ("proven" if before and is_the_same and before.proof == "proven" else "not proven"), {}
         try:
             return await clerk.prove(self.helm, plan.archives, texts)
         except HelmError as exc:  # it does not run at all

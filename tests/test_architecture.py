@@ -56,6 +56,7 @@ RULES: dict[str, tuple[str, ...]] = {
     "values": (*ENGINE, "inventory"),
     "verify": (*ENGINE, "inventory", "signatures"),
     "sync": (*ENGINE, "charts", "inventory", "signatures", "values", "verify"),
+    "airgap": (*ENGINE, "http", "inventory", "library", "signatures", "sync"),
     "settings": (
         "errors",
         "durations",
@@ -74,6 +75,7 @@ RULES: dict[str, tuple[str, ...]] = {
         "values",
         "verify",
         "sync",
+        "airgap",
         "doctor",
         "kubernetes",
         "settings",
@@ -92,6 +94,7 @@ RULES: dict[str, tuple[str, ...]] = {
         "values",
         "verify",
         "sync",
+        "airgap",
         "doctor",
         "settings",
         "logs",

@@ -52,6 +52,8 @@ COMMANDS = {
     "path": ("mirror.cli.path:command", "The releases to pass on an upgrade, and what changes at each."),
     "verify": ("mirror.cli.verify:command", "Is the mirror still what was recorded? Needs no upstream."),
     "overrides": ("mirror.cli.overrides:command", "The Helm values that point a release at the mirror."),
+    "export": ("mirror.cli.export:command", "Releases into one file, to be carried across an air gap."),
+    "import": ("mirror.cli.import_:command", "What an export wrote, checked and brought into a mirror. No upstream."),
     "rewrite": ("mirror.cli.rewrite:command", "Kubernetes manifests, their images pointed at the mirror."),
     "serve": ("mirror.cli.serve:command", "The service: sync on a schedule, and show what came of it."),
     "doctor": ("mirror.cli.doctor:command", "What is wrong, before a sync finds it, and what to do about it."),

@@ -27,3 +27,9 @@ from_option = click.option(
     metavar="RELEASE",
     help="The release that runs: it, and every release of the upgrade path from it, are mirrored too.",
 )
+accept_option = click.option(
+    "--accept",
+    multiple=True,
+    metavar="REFERENCE@DIGEST",
+    help="Settle a refusal: the tag is brought to this digest. May be given several times.",
+)

@@ -51,7 +51,7 @@ def command(
         output.print_json({**report.document(), **passed.document()})
     else:
         passed.print()
-        _print(report)
+        print_report(report)
     return report.exit_code
 
 
@@ -66,7 +66,8 @@ async def _plan(
         return await surveyor.estimate(await surveyor.plan(passed.selectors, refresh=refresh)), passed
 
 
-def _print(report: PlanReport) -> None:
+def print_report(report: PlanReport) -> None:
+    """Prints *report* for people."""
     from mirror.plan import Keep
 
     if report.is_elsewhere:

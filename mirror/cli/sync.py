@@ -11,7 +11,7 @@ import click
 from mirror.amounts import human_seconds, human_size
 from mirror.cli import output
 from mirror.cli.journey import Journey, journey
-from mirror.cli.options import from_option, releases_argument, shard_option, to_option
+from mirror.cli.options import accept_option, from_option, releases_argument, shard_option, to_option
 
 if TYPE_CHECKING:
     from mirror.cli.main import Context
@@ -24,12 +24,7 @@ if TYPE_CHECKING:
 @to_option
 @from_option
 @click.option("--refresh", is_flag=True, help="Read the charts again, also of releases that are recorded.")
-@click.option(
-    "--accept",
-    multiple=True,
-    metavar="REFERENCE@DIGEST",
-    help="Settle a refusal: the tag is brought to this digest. May be given several times.",
-)
+@accept_option
 @shard_option
 @output.output_option
 @click.pass_obj

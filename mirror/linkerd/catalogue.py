@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Literal
 
 from mirror.errors import UnknownRelease, UsageError
+from mirror.linkerd.parts import Parts
 from mirror.linkerd.release import Newest, ProjectVersion, Release, Selector, select
 
 if TYPE_CHECKING:
@@ -85,6 +86,13 @@ class ChartCatalogue:
             if not entries:
                 raise UsageError(f"{release} has none of the charts {', '.join(self.charts_wanted)}: it has {names}")
         return await self.repository(release.channel).charts(entries)
+
+    async def parts(self, release: Release) -> Parts:
+        """What *release* consists of, by its charts; raises as `charts` does."""
+        from mirror.linkerd.images import release_images  # late: it reads templates
+
+        charts = await self.charts(release)
+        return Parts(tuple(chart.facts for chart in charts), release_images(charts), charts)
 
     async def provenance(self, release: Release, chart: str) -> bytes:
         """The provenance of one chart of *release*; empty where there is none."""
