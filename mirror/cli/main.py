@@ -39,6 +39,7 @@ INTERRUPTED = 130
 GRACE_S = 4.0  # Kubernetes and systemd give more
 _PRECEDENCE = (2, 3, 1)
 _YOUNG_MAX = 10_000
+_HELP_SETTINGS: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 # name -> where its command is, and what `mirror --help` says of it
 COMMANDS = {
@@ -57,6 +58,7 @@ COMMANDS = {
     "rewrite": ("mirror.cli.rewrite:command", "Kubernetes manifests, their images pointed at the mirror."),
     "serve": ("mirror.cli.serve:command", "The service: sync on a schedule, and show what came of it."),
     "doctor": ("mirror.cli.doctor:command", "What is wrong, before a sync finds it, and what to do about it."),
+    "completion": ("mirror.cli.completion:command", "The completion script of a shell."),
     "config": ("mirror.cli.config:command", "Show, check or describe the configuration."),
     "demo": ("mirror.cli.demo:command", "The whole job, offline, with a small release made on the fly."),
 }
@@ -143,8 +145,7 @@ class _Commands(click.Group):
         if cmd_name not in COMMANDS:
             return None
         module, _, attribute = COMMANDS[cmd_name][0].partition(":")
-        command: click.Command = getattr(importlib.import_module(module), attribute)
-        return command
+        return _shown_as_written(getattr(importlib.import_module(module), attribute))
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -172,10 +173,22 @@ class _Commands(click.Group):
         formatter.write_text(_EPILOG)  # at the margin: the epilog is sections of its own
 
 
+def _shown_as_written(command: click.Command) -> click.Command:
+    """*command*, and those below it, with help that keeps its lines where it says so, and is as wide as all of it.
+
+    click looks for a backspace before such a paragraph, and a raw docstring has a backslash and a letter.
+    """
+    command.help = (command.help or "").replace("\\b\n", "\b\n")
+    command.context_settings.update(_HELP_SETTINGS)
+    for below in command.commands.values() if isinstance(command, click.Group) else ():
+        _shown_as_written(below)
+    return command
+
+
 @click.group(
     cls=_Commands,
     help=_HELP,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    context_settings=_HELP_SETTINGS,
     no_args_is_help=True,
 )
 @click.option("--config", metavar="FILE", type=click.Path(path_type=Path), help="The configuration file (TOML).")
