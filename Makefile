@@ -9,19 +9,25 @@ COMPILE := .cache/uv/bin/uv pip compile --quiet --universal --python-version 3.1
 # In CI a test that is skipped is a test that fails.
 PYTEST := $(BIN)/python -m pytest $(if $(CI),-p tests.no_skips)
 
-.PHONY: demo test check faults kills kubernetes real-charts bench bench-tools scale shards metrics-page lock clean
+.PHONY: demo test check chart image faults kills soak kubernetes real-charts bench bench-tools scale shards metrics-page lock clean
 
 demo: .venv/runtime.stamp  ## the whole job, offline
 	$(BIN)/mirror demo
 
 test: check  ## everything that is checked
-	$(PYTEST) -n auto
+	$(PYTEST) -n auto --dist loadgroup
 
 check: .venv/dev.stamp  ## format, lint, types, import rules
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(PYTEST) -q tests/test_architecture.py
+
+CONTAINER ?= docker
+TAG ?= mirror
+image:  ## the container image: [CONTAINER=docker] [TAG=mirror] [IMAGE_FLAGS=…]; docs/image.md
+	$(CONTAINER) build --build-arg VERSION=$$(sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml) \
+		--build-arg REVISION=$$(git rev-parse HEAD) --tag $(TAG) $(IMAGE_FLAGS) .
 
 SEEDS ?= 1000
 START ?= 0
@@ -33,6 +39,11 @@ KILLS ?= 200
 TERMS ?= 50
 kills: .venv/dev.stamp  ## ended, or robbed of what it needs, at any moment: [KILLS=200] [TERMS=50] [JOBS=2]; as root, for a full disk
 	$(BIN)/python -m tests.kills --kills $(KILLS) --terms $(TERMS) --jobs $(JOBS)
+
+MINUTES ?= 30
+EVERY ?= 5s
+soak: .venv/dev.stamp  ## the service for a long time, with faults and restarts: [MINUTES=30] [EVERY=5s] [SEED=1]
+	$(BIN)/python -m tests.soak --minutes $(MINUTES) --every $(EVERY) $(if $(SEED),--seed $(SEED))
 
 kubernetes: .venv/dev.stamp  ## ConfigMaps in a real cluster: KUBE_APISERVER=PROGRAM, an etcd on PATH
 	KUBE_APISERVER=$(KUBE_APISERVER) $(PYTEST) -q tests/kubernetes/test_api.py
@@ -62,6 +73,9 @@ shards: RUNS = 2
 shards: .venv/dev.stamp  ## one process and eight that share the work, to docs/performance.md; as root
 	$(BIN)/python -m tests.bench.shards --write --runs $(RUNS)
 
+chart: .venv/dev.stamp  ## the README and the schema of helm/mirror, from its values.yaml
+	$(BIN)/python -m tests.chart
+
 metrics-page: .venv/dev.stamp  ## docs/metrics.md, from the code
 	$(BIN)/python -m tests.service.metrics_page
 
@@ -69,6 +83,7 @@ lock: .cache/uv/bin/uv  ## after a change of dependencies; LOCK_FLAGS=--upgrade 
 	$(COMPILE) pyproject.toml --output-file requirements.lock
 	$(COMPILE) pyproject.toml --group build --constraint requirements.lock --output-file requirements-build.lock
 	$(COMPILE) pyproject.toml --group build --group dev --constraint requirements.lock --output-file requirements-dev.lock
+	$(COMPILE) --group build --constraint requirements-build.lock --output-file requirements-wheel.lock
 
 clean:  ## what the targets have made
 	rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis dist

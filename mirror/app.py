@@ -49,11 +49,13 @@ from mirror.trust.root import PUBLIC, PublicRoot, RootFile
 from mirror.trust.seal import Seal
 
 if TYPE_CHECKING:
+    from mirror.airgap import Exporter, Importer
     from mirror.destinations.ecr.api import EcrApi
     from mirror.doctor.doctor import Doctor
     from mirror.kubernetes.publisher import Publisher
     from mirror.linkerd.chart import ChartRepository
     from mirror.linkerd.versions import VersionsFile
+    from mirror.oci.archive import Archive
     from mirror.prune import Pruner
     from mirror.running import Running
 
@@ -146,6 +148,12 @@ class App:
             return f"http://{host}"
         return self.settings.registry(host).endpoint
 
+    def pull_url(self, mirror: Mirror) -> str:
+        """Where a cluster reaches *mirror*, by the name that it pulls by: `https://HOST[/PREFIX]`."""
+        host = mirror.pull_registry.partition("/")[0]
+        scheme = "http" if self._endpoint(host) == f"http://{host}" else "https"
+        return f"{scheme}://{mirror.pull_registry}"
+
     def hosts(self) -> frozenset[str]:
         """Those that the settings send us to, as a URL names them; not those that they send us on to."""
         aliased = {name.partition("/")[0] for name, entry in self.settings.registries.items() if entry.alias}
@@ -219,10 +227,14 @@ class App:
         )
 
     def _chart_repository(self, channel: str) -> ChartRepository:
-        from mirror.linkerd.chart import ChartRepository  # late, with all that reads YAML: in step nothing is read
+        from mirror.linkerd.chart import (
+            ChartRepository,
+            Lineup,
+        )  # late, with all that reads YAML: in step nothing is read
 
-        url = self.settings.channels[channel].chart_repository
-        return ChartRepository(url, self._fetcher(url))
+        configured = self.settings.channels[channel]
+        url = configured.chart_repository
+        return ChartRepository(url, self._fetcher(url), Lineup(channel, configured.charts))
 
     def _versions_file(self) -> VersionsFile:
         from mirror.linkerd.versions import VersionsFile  # late, likewise
@@ -265,8 +277,9 @@ class App:
 
     def _configured(self, name: str) -> Mirror:
         match self.settings.destinations[name]:
-            case LayoutDestination(directory=directory, paths=paths, pull_registry=pull):
-                return replace(self._layout(directory), name=name, paths=paths, pull_registry=pull)
+            case LayoutDestination(directory=directory, paths=paths, pull_registry=pull, charts=charts):
+                layout = self._layout(directory)
+                return replace(layout, name=name, paths=paths, pull_registry=pull, holds_charts=charts)
             case (RegistryDestination() | EcrDestination() | HarborDestination()) as configured:
                 return self._registry_mirror(configured, name)
 
@@ -307,7 +320,9 @@ class App:
             return layout.repository(path)
 
         deleter = LayoutDeleter(layout)
-        return Mirror(_folder(place), place, ":", "", "flat", "", open_name, deleter, stores_once=True, seal=self._seal)
+        return Mirror(
+            _folder(place), place, ":", "", "flat", "", open_name, seal=self._seal, stores_once=True, deleter=deleter
+        )
 
     def _registry_mirror(self, destination: RegistryLike, name: str = "") -> Mirror:
         """*destination*, called *name*, or for its place where it has none."""
@@ -324,7 +339,20 @@ class App:
 
         pull = destination.pull_registry or place
         provider, deleter = self._provider(destination, name), self._deleter(destination)
-        return Mirror(name, place, "/", prefix, destination.paths, pull, open_path, deleter, provider, seal=self._seal)
+        charts = destination.charts
+        return Mirror(
+            name,
+            place,
+            "/",
+            prefix,
+            destination.paths,
+            pull,
+            open_path,
+            provider,
+            self._seal,
+            holds_charts=charts,
+            deleter=deleter,
+        )
 
     def _deleter(self, destination: RegistryLike) -> Deleter:
         """How *destination* deletes."""
@@ -474,7 +502,25 @@ class App:
         )
         wanted = await asked_for(self.catalogue(), self.selectors(()), always, starts)
         policy = Policy(retention.keep, retention.keep_for)
-        return [Pruner(mirror, policy, wanted, running, self.settings.resolve) for mirror in self.mirrors(to)]
+        return [
+            Pruner(mirror, mirror.deleter, policy, wanted, running, self.settings.resolve)
+            for mirror in self.mirrors(to)
+            if mirror.deleter is not None
+        ]
+
+    def exporter(self, progress: Progress, to: str, accept: Mapping[Reference, Digest]) -> Exporter:
+        """Who packs releases: from the one destination that *to* names where it holds them, else from upstream."""
+        from mirror.airgap import Exporter  # late, with what reads and writes archives
+
+        wanted, signatures = self.wanted(accept), self.signatures(accept)
+        return Exporter(Surveyor(self.catalogue(), self.source, [self.mirror(to)], wanted, signatures), progress)
+
+    def importer(self, archive: Archive, progress: Progress, to: str, accept: Mapping[Reference, Digest]) -> Importer:
+        """Who brings *archive* into the one destination that *to* names."""
+        from mirror.airgap import Importer  # late, likewise
+
+        wanted, signatures = self.wanted(accept), self.signatures(accept)
+        return Importer(archive, self.mirror(to), wanted, signatures, find_helm(), progress)
 
     def publisher(self) -> Publisher | None:
         """Who puts into the cluster what a run has proven; None where nobody is to."""

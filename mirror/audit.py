@@ -1,6 +1,6 @@
 """Holds what a cluster runs to what a mirror has recorded: held, at another digest, or not held.
 
-    running.py ─► each image ─► holdings.py: by which name and tag or digest the mirror may have it ─► a finding
+    running.py ─► each image ─► known.py: by which name and tag or digest the mirror may have it ─► a finding
 
 Of interest is what the mirror might hold: Linkerd's own images, those that a record names, and whatever is pulled from
 the mirror's own place. Writes nothing, and never needs upstream.
@@ -16,7 +16,7 @@ from typing import Any, Literal
 from mirror import record as records
 from mirror.destinations.mirror import Mirror
 from mirror.errors import NotFound, WorldError
-from mirror.holdings import Holding, Resolve, holdings
+from mirror.known import Known, Resolve, known
 from mirror.linkerd.images import FIRST_PARTY
 from mirror.linkerd.release import Release
 from mirror.oci.reference import Repository
@@ -36,13 +36,13 @@ class Finding:
     image: Running
     state: State
     is_pulled_from_mirror: bool
-    holdings: tuple[Holding, ...] = ()
+    known: tuple[Known, ...] = ()
     """What it is, or what the mirror has at its tag."""
 
     @property
     def releases(self) -> tuple[Release, ...]:
         """Those that have it, newest first."""
-        return tuple(sorted({each.release for each in self.holdings}, reverse=True))
+        return tuple(sorted({each.release for each in self.known}, reverse=True))
 
     def document(self) -> dict[str, Any]:
         """As JSON has it; mirror/cli/audit.py tells the keys."""
@@ -51,7 +51,7 @@ class Finding:
             "digest": str(self.image.digest) if self.image.digest else None,
             "state": self.state,
             "pulled_from_mirror": self.is_pulled_from_mirror,
-            "held": sorted({str(each.digest) for each in self.holdings}),
+            "held": sorted({str(each.digest) for each in self.known}),
             "releases": list(map(str, self.releases)),
             "where": list(self.image.where),
         }
@@ -95,7 +95,7 @@ async def audit(mirror: Mirror, inventory: Inventory, resolve: Resolve, *, every
         raise WorldError(f"nothing is recorded at {mirror.place}: run mirror sync first")
     read = (records.read(mirror.records, str(name), mirror.seal) for name in names)
     found = [record for record in await gather_some(read, at_once=_AT_ONCE) if record is not None]
-    held = [each for record in found for each in holdings(mirror, record, resolve)]
+    held = [each for record in found for each in known(mirror, record, resolve)]
     wanted = [
         image for image in inventory.images if everything or _is_of_interest(image, mirror, held, resolve=resolve)
     ]
@@ -104,7 +104,7 @@ async def audit(mirror: Mirror, inventory: Inventory, resolve: Resolve, *, every
     return AuditReport(mirror.name, tuple(findings), len(inventory.images) - len(wanted), inventory.unread)
 
 
-def _is_of_interest(image: Running, mirror: Mirror, held: Iterable[Holding], *, resolve: Resolve) -> bool:
+def _is_of_interest(image: Running, mirror: Mirror, held: Iterable[Known], *, resolve: Resolve) -> bool:
     repository = resolve(image.reference.repository)
     is_linkerds = f"{repository}/".startswith(FIRST_PARTY) or str(image.reference.repository).startswith(FIRST_PARTY)
     return is_linkerds or _is_there(repository, mirror) or any(each.is_of(repository) for each in held)
@@ -116,7 +116,7 @@ def _is_there(repository: Repository, mirror: Mirror) -> bool:
     return any(place and str(repository).startswith(f"{place}/") for place in places)
 
 
-async def _judged(mirror: Mirror, image: Running, held: Sequence[Holding], resolve: Resolve) -> Finding:
+async def _judged(mirror: Mirror, image: Running, held: Sequence[Known], resolve: Resolve) -> Finding:
     repository = resolve(image.reference.repository)
     named = [each for each in held if each.is_of(repository)]
     is_ours = _is_there(repository, mirror) or any(each.names[repository] for each in named)
@@ -132,9 +132,9 @@ async def _judged(mirror: Mirror, image: Running, held: Sequence[Holding], resol
     return Finding(image, "other_digest" if at_tag else "not_held", is_ours, tuple(at_tag))
 
 
-async def _lists(mirror: Mirror, holding: Holding, image: Running) -> bool:
+async def _lists(mirror: Mirror, one: Known, image: Running) -> bool:
     try:
-        manifest = await mirror.repository(holding.target.path).manifest(holding.digest)
+        manifest = await mirror.repository(one.target.path).manifest(one.digest)
     except NotFound:
         return False
     return any(child.digest == image.digest for child in manifest.children)

@@ -22,6 +22,7 @@
         ├── ManifestError                 a manifest that cannot be read, or is of a kind we refuse
         ├── TrustRootError                the root of trust: unreachable, expired, not one
         ├── LayoutError                   an OCI image layout on disk: not one, full, not writable
+        ├── ArchiveError                  a file that crosses an air gap: cut off, altered, incomplete, not writable
         ├── ChartError                    a chart index or archive
         │   └── TemplateError             an `image:` line in a form that is not known: chart, file, line
         ├── HelmError                     Helm could not render
@@ -187,6 +188,10 @@ class TrustRootError(WorldError):
 
 class LayoutError(WorldError):
     """An OCI image layout on disk cannot be read or written."""
+
+
+class ArchiveError(WorldError):
+    """An archive of releases cannot be written, or is not what was written."""
 
 
 class ChartError(WorldError):

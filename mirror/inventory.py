@@ -5,9 +5,9 @@
                                                   ▼                       ▼                    ▼           ▼
                                        a ReleasePlan for each mirror and release ◄──── plan.decide ◄───────┘
 
-A release in step costs two HEADs an image and one GET of its record (DESIGN.md, promise 8): where every mirror has a
-whole record of it, made for the same wishes, the images come from there and no chart is read. With a platform filter,
-and signatures that are looked at, the record's layer is read too: it has the indexes that were signed.
+A release in step costs two HEADs an image, one HEAD a chart, and one GET of its record (DESIGN.md, promise 8): where
+every mirror has a whole record of it, made for the same wishes, the images come from there and no chart is read. With a
+platform filter, and signatures that are looked at, the record's layer is read too: it has the indexes that were signed.
 """
 
 from __future__ import annotations
@@ -23,10 +23,11 @@ from typing import TYPE_CHECKING, Literal, Protocol
 import structlog
 
 from mirror import record as records
+from mirror.charts import ChartPlan, ReadChart, Rules, plan_chart, refused_clashes
 from mirror.destinations.mirror import Mirror
-from mirror.errors import ManifestError, MirrorError, Refused, UsageError
-from mirror.linkerd.movements import moved, went_back
-from mirror.linkerd.parts import Chart, ChartFacts, Image
+from mirror.errors import ChartError, ManifestError, MirrorError, Refused, UsageError
+from mirror.linkerd.movements import listed_archives, moved, went_back
+from mirror.linkerd.parts import Chart, ChartFacts, Image, Parts
 from mirror.linkerd.release import Newest, Release, Selector
 from mirror.oci.content import Digest, Platform
 from mirror.oci.copy import Graph, read_graph
@@ -74,8 +75,16 @@ class Catalogue(Protocol):
         """The releases that *selectors* ask for, each once; an exact one is taken at its word."""
         ...
 
+    async def parts(self, release: Release) -> Parts:
+        """The charts of *release* that are asked for, and its images; raises UnknownRelease with the nearest ones."""
+        ...
+
     async def charts(self, release: Release) -> tuple[Chart, ...]:
-        """The charts of *release* that are asked for; raises UnknownRelease with the nearest ones."""
+        """The charts of *release* alone; raises likewise."""
+        ...
+
+    async def provenance(self, release: Release, chart: str) -> bytes:
+        """The provenance file of one chart of *release*; empty where there is none."""
         ...
 
     async def paths(self, start: Selector, selectors: Sequence[Selector]) -> tuple[tuple[Hop, ...], ...]:
@@ -148,6 +157,8 @@ class ReleasePlan:
     archives: tuple[Chart, ...] = ()
     """Empty where the images come from the record: then nothing is rendered again."""
     images: tuple[ImagePlan, ...] = ()
+    artifacts: tuple[ChartPlan, ...] = ()
+    """The charts that go into the mirror."""
     problem: str = ""
     is_refused: bool = False
     """The problem is one that a human must decide: somebody else's record."""
@@ -224,31 +235,32 @@ class Surveyor:
                 log.warning("charts.index_went_back", destination=mirror.name, channel=channel, reason=told)
         return {channel: told for channel, told in backs.items() if told}
 
-    def _moved(self, mirror: Mirror, release: Release, found: Record | MirrorError | None) -> tuple[str, ...]:
-        """What is to be said of the charts of *release*, if its chart index has been read."""
-        index = self.catalogue.indexes().get(release.channel)
+    def _moved(self, plan: ReleasePlan, found: Record | MirrorError | None) -> tuple[str, ...]:
+        """What is to be said of the charts of *plan*, if its chart index has been read."""
+        index = self.catalogue.indexes().get(plan.release.channel)
         if index is None or not isinstance(found, Record):
             return ()
-        told = moved(index, release, found.charts)
+        refused = {chart.facts.name for chart in plan.artifacts if isinstance(chart.action, Refuse)}
+        told = moved(index, plan.release, [facts for facts in found.charts if facts.name not in refused])
         for each in told:
-            log.warning("charts.moved", destination=mirror.name, release=str(release), reason=each)
+            log.warning("charts.moved", destination=plan.mirror.name, release=str(plan.release), reason=each)
         return told
 
     def _clashes(self, plans: Sequence[ReleasePlan]) -> Mapping[str, str]:
-        """Why images of *plans*, all of one mirror, cannot go where they would, by reference: others go there."""
+        """Why parts of *plans*, all of one mirror, cannot go where they would, by reference: others go there."""
         places = {Reference.parse(image.image.reference): image.target for plan in plans for image in plan.images}
         seen = {reference: self._upstream[str(reference)].result() for reference in places}
         digests = {reference: digest for reference, digest in seen.items() if isinstance(digest, Digest)}
-        return {str(reference): why for reference, why in clashes(places, digests).items()}
+        charts = refused_clashes([chart for plan in plans for chart in plan.artifacts])
+        return {**charts, **{str(reference): why for reference, why in clashes(places, digests).items()}}
 
     async def _plan_release(self, release: Release, *, refresh: bool) -> list[ReleasePlan]:
         mirrors = self._share(release)
         before = await gather(*(self._read_record(mirror, release) for mirror in mirrors))
-        archives, images, problem = tuple[Chart, ...](), tuple[Image, ...](), ""
+        parts, problem = None, ""
         if refresh or not all(map(self._is_current, mirrors, before)):
             try:
-                read = await self.catalogue.charts(release)
-                archives, images = read, _images_of(read)
+                parts = await self.catalogue.parts(release)
             except UsageError:
                 raise
             except MirrorError as exc:
@@ -257,19 +269,17 @@ class Surveyor:
         async def planned(mirror: Mirror, found: Record | MirrorError | None) -> ReleasePlan:
             if isinstance(found, MirrorError):
                 return ReleasePlan(mirror, release, problem=str(found), is_refused=isinstance(found, Refused))
-            if archives:
-                facts = tuple(chart.facts for chart in archives)
-                return await self._plan_images(ReleasePlan(mirror, release, "", found, facts, archives), images)
+            if parts:
+                plan = ReleasePlan(mirror, release, "", found, parts.facts, parts.archives)
+                return await self._plan_parts(plan, parts.images, self._reader(release, parts.archives))
             if found is not None and self._is_current(mirror, found) and not refresh:
                 held = tuple(recorded.image for recorded in found.images)
-                return await self._plan_images(ReleasePlan(mirror, release, "", found, found.charts), held)
+                plan = ReleasePlan(mirror, release, "", found, found.charts)
+                return await self._plan_parts(plan, held, self._reader(release))
             return ReleasePlan(mirror, release, problem=problem)
 
         plans = await gather(*map(planned, mirrors, before))
-        return [
-            replace(plan, movements=self._moved(plan.mirror, release, found))
-            for plan, found in zip(plans, before, strict=True)
-        ]
+        return [replace(plan, movements=self._moved(plan, found)) for plan, found in zip(plans, before, strict=True)]
 
     async def _read_record(self, mirror: Mirror, release: Release) -> Record | MirrorError | None:
         try:
@@ -285,6 +295,48 @@ class Surveyor:
             return found is not None
         is_whole = not found.missing and found.proof != "failed"
         return is_whole and found.asked == self.wanted.fingerprint(mirror, self.signatures.asked)
+
+    def _reader(self, release: Release, archives: Sequence[Chart] = ()) -> ReadChart:
+        """What reads a chart of *release*, from *archives* if it is there; all that are missing are read once."""
+        reading: asyncio.Task[tuple[Chart, ...]] | None = None
+
+        async def read(name: str) -> tuple[Chart, bytes]:
+            nonlocal reading
+            known = archives
+            if not known:
+                reading = reading or asyncio.create_task(self.catalogue.charts(release))
+                known = await reading
+            chart = next((each for each in known if each.name == name), None)
+            if chart is None:
+                raise ChartError(f"the chart repository no longer has {name} for {release}")
+            return chart, await self.catalogue.provenance(release, name)
+
+        return read
+
+    async def _plan_parts(self, plan: ReleasePlan, images: Sequence[Image], read: ReadChart) -> ReleasePlan:
+        """*plan* with an action for each of *images*, and for each chart if the mirror holds charts."""
+        async with asyncio.TaskGroup() as group:
+            of_images = group.create_task(self._plan_images(plan, images))
+            of_charts = group.create_task(self._plan_charts(plan, read))
+        return replace(of_images.result(), artifacts=of_charts.result())
+
+    async def _plan_charts(self, plan: ReleasePlan, read: ReadChart) -> tuple[ChartPlan, ...]:
+        if not plan.mirror.holds_charts:
+            return ()
+        listed = listed_archives(self.catalogue.indexes().get(plan.release.channel), plan.release)
+        rules = Rules(self.wanted.moved_tags, self.wanted.accept)
+        planned = (
+            plan_chart(
+                plan.mirror,
+                facts,
+                plan.before.artifact(facts.name) if plan.before else None,
+                listed=listed.get((facts.name, facts.version), ""),
+                read=read,
+                rules=rules,
+            )
+            for facts in plan.charts
+        )
+        return tuple(await gather(*planned))
 
     async def _plan_images(self, plan: ReleasePlan, images: Sequence[Image]) -> ReleasePlan:
         """*plan* with an action for each of *images*."""
@@ -416,6 +468,22 @@ class Surveyor:
                     size=sum(missing.values()),
                 )
             )
+        for plan, chart in ((p, c) for p in plans for c in p.artifacts):
+            blobs = _to_send(chart)
+            shared |= {(plan.mirror.name, digest): size for digest, size in blobs.items()}
+            path = "" if plan.mirror.stores_once else chart.target.path
+            stored |= {(plan.mirror.name, path, digest): size for digest, size in blobs.items()}
+            rows.append(
+                PlannedImage(
+                    destination=plan.mirror.name,
+                    release=str(plan.release),
+                    reference=chart.reference,
+                    target=plan.mirror.target(chart.target),
+                    action=chart.action,
+                    size=sum(blobs.values()),
+                    kind="chart",
+                )
+            )
         storage = {mirror.name: 0 for mirror in self.mirrors}
         for (name, _, _), size in stored.items():
             storage[name] += size
@@ -434,7 +502,10 @@ class Surveyor:
         self, mirror: Mirror, plans: Sequence[ReleasePlan], size: int
     ) -> tuple[Sequence[str], Sequence[str]]:
         """Notes and problems of what the provider of *mirror* says, before *size* bytes more are stored there."""
-        paths = {mirror.path(image.target.path) for plan in plans if plan.mirror is mirror for image in plan.images}
+        here = [plan for plan in plans if plan.mirror is mirror]
+        places = [part.target for plan in here for part in plan.images]
+        places += [chart.target for plan in here for chart in plan.artifacts]
+        paths = {mirror.path(place.path) for place in places}
         if not paths:
             return (), ()
         try:
@@ -465,20 +536,25 @@ class Surveyor:
         return await read_graph(source, root)
 
 
-def _images_of(charts: Sequence[Chart]) -> tuple[Image, ...]:
-    from mirror.linkerd.images import release_images  # late: in step no template is read
-
-    return release_images(charts)
+def _to_send(chart: ChartPlan) -> Mapping[Digest, int]:
+    """The sizes of what a copy of *chart* would send; all of it, since its repository is its own."""
+    if chart.artifact is None or not isinstance(chart.action, Copy):
+        return {}
+    return {digest: len(data) for digest, data in chart.artifact.blobs.items()}
 
 
 def _refusing(plan: ReleasePlan, refused: Mapping[str, str]) -> ReleasePlan:
-    """*plan* with those of its images refused that *refused* has a reason for."""
+    """*plan* with those of its images and charts refused that *refused* has a reason for."""
     reasons = [refused.get(str(Reference.parse(image.image.reference))) for image in plan.images]
     return replace(
         plan,
         images=tuple(
             replace(image, action=Refuse(why, cause="clash")) if why else image
             for image, why in zip(plan.images, reasons, strict=True)
+        ),
+        artifacts=tuple(
+            replace(chart, action=Refuse(why, cause="clash")) if (why := refused.get(chart.reference)) else chart
+            for chart in plan.artifacts
         ),
     )
 

@@ -67,6 +67,9 @@ def configure(log_format: Format, level: str) -> None:
         logger_factory=_Stderr,
         cache_logger_on_first_use=False,
     )
+    others = logging.getLogger()
+    if not any(isinstance(each, _Passing) for each in others.handlers):
+        others.addHandler(_Passing())
     # pydantic_settings would tell the passwords that it merges, if PYDANTIC_SETTINGS_DEBUG asked it to
     for name in ("httpx", "httpcore", "pydantic_settings"):
         logging.getLogger(name).setLevel(logging.WARNING)
@@ -91,6 +94,22 @@ def _redacted(key: str, value: Any) -> Any:
     if value is None or isinstance(value, bool | int | float) or key == "exc_info":
         return value
     return redact(str(value))
+
+
+class _Passing(logging.Handler):
+    """Passes on what other packages log: in our form, and without secrets."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            structlog.get_logger().log(
+                record.levelno,
+                "log.passed_on",
+                logger=record.name,
+                reason=record.getMessage(),
+                **({"exc_info": record.exc_info} if record.exc_info else {}),
+            )
+        except Exception:  # noqa: BLE001 - as every handler: to log breaks nothing (logging, Handler.handleError)
+            self.handleError(record)
 
 
 class _Stderr:

@@ -37,6 +37,8 @@ from mirror.oci.content import Digest
 from mirror.oci.reference import Reference
 
 RECORD_NAME = "mirror-record"
+CHARTS_NAME = "charts"
+"""Charts go below it. No image does: it has one segment, or begins with a host, which this is not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +124,14 @@ class Refuse:
     reason: str
     candidates: tuple[Digest, ...] = ()
     cause: Cause = "moved"
+
+
+def with_remedy(reference: str, refused: Refuse) -> str:
+    """Why *reference* is refused, and what would settle it."""
+    if not refused.candidates:
+        return refused.reason
+    ways = " or ".join(f"--accept {reference}@{digest}" for digest in refused.candidates)
+    return f"{refused.reason}; to settle it: mirror sync {ways}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,6 +273,11 @@ def _target(reference: Reference, paths: str) -> Target:
     path = repository.name if paths == "flat" else f"{host}/{repository.path}"
     tag = reference.tag or (f"{reference.digest.algorithm}-{reference.digest.hex}" if reference.digest else "latest")
     return Target(path, tag)
+
+
+def chart_target(name: str, tag: str) -> Target:
+    """Where the chart *name* goes; *tag* is of its version."""
+    return Target(f"{CHARTS_NAME}/{name}", tag)
 
 
 def clashes(targets: Mapping[Reference, Target], digests: Mapping[Reference, Digest]) -> Mapping[Reference, str]:

@@ -14,7 +14,7 @@ it tags, comes after; still, whoever prunes from one place and syncs from anothe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -26,13 +26,14 @@ from mirror import record as records
 from mirror.clearance import Clearance
 from mirror.clearing import Clearing, Node, Part, Stock, clearing, freed, needed, part
 from mirror.destinations.mirror import Mirror
+from mirror.destinations.provider import Deleter
 from mirror.errors import MirrorError, NotFound, UnknownRelease, UsageError
-from mirror.holdings import Resolve, holdings, used
+from mirror.known import Resolve, known, used
 from mirror.linkerd.catalogue import ChartCatalogue
 from mirror.linkerd.release import Release, Selector
 from mirror.oci.content import Digest
 from mirror.oci.storage import Destination
-from mirror.plan import RECORD_NAME
+from mirror.plan import RECORD_NAME, Target
 from mirror.record import Record
 from mirror.retention import Fate, Held, Policy, fates, kept
 from mirror.running import Running
@@ -163,6 +164,7 @@ class Pruner:
     """Who prunes one mirror."""
 
     mirror: Mirror
+    deleter: Deleter
     policy: Policy
     wanted: Mapping[Release, str]
     """Releases that stay, and why."""
@@ -220,7 +222,7 @@ class Pruner:
     def _decided(self, recorded: Mapping[Release, Record]) -> tuple[Fate, ...]:
         held = [Held(release, record.recorded_at) for release, record in recorded.items()]
         decided = fates(held, self.policy, self.wanted, now=self.now())
-        every = [each for record in recorded.values() for each in holdings(self.mirror, record, self.resolve)]
+        every = [each for record in recorded.values() for each in known(self.mirror, record, self.resolve)]
         return kept(decided, used(self.running, every, _staying(decided), self.resolve))
 
     def _spared(
@@ -231,7 +233,7 @@ class Pruner:
         stocks: Mapping[str, Stock],
     ) -> tuple[tuple[Fate, ...], Mapping[Release, Record]]:
         """Without those of which a manifest below an image runs: some runtimes name the platform's own."""
-        roots = {image.digests.mirrored for record in recorded.values() for image in record.images}
+        roots = {digest for record in recorded.values() for _, digest in _held(record)}
         below = {each.digest: each for each in self.running if each.digest and each.digest not in roots}
         stays = {digest for record in map(recorded.get, _staying(decided)) if record for digest in _all(record, stocks)}
         spared = dict[Release, str]()
@@ -254,11 +256,11 @@ class Pruner:
         if not looked and not before:
             return []
         looked += recorded if self.mirror.stores_once else ()
-        named = {image.target.path for record in looked for image in record.images}
+        named = {target.path for record in looked for target, _ in _held(record)}
         return sorted({RECORD_NAME, *named, *(path for each in before for path in each.parts)})
 
     async def _stock(self, path: str, recorded: Iterable[Record], before: Iterable[Clearance]) -> Stock:
-        named = {image.digests.mirrored for record in recorded for image in record.images if image.target.path == path}
+        named = {digest for record in recorded for target, digest in _held(record) if target.path == path}
         for each in before:
             named |= each.parts.get(path, Part()).manifests
         return await stock(self.mirror.repository(path), named)
@@ -268,9 +270,9 @@ class Pruner:
     ) -> tuple[Seen, ...]:
         """What may go of each repository."""
         names, digests = dict[str, set[str]](), dict[str, set[Digest]]()
-        for image in (image for record in staying for image in record.images):
-            names.setdefault(image.target.path, set()).add(image.target.tag)
-            digests.setdefault(image.target.path, set()).add(image.digests.mirrored)
+        for target, digest in (held for record in staying for held in _held(record)):
+            names.setdefault(target.path, set()).add(target.tag)
+            digests.setdefault(target.path, set()).add(digest)
         parts = dict[str, Part]()
         for each in found:
             for path, of_it in each.parts.items():
@@ -299,7 +301,7 @@ class Pruner:
         self, path: str, there: Stock, going: Part, stays: frozenset[Digest], safe: frozenset[Digest] = frozenset()
     ) -> Seen:
         goes = clearing(there, going, stays, safe=safe)
-        return Seen(path, there, goes if self.mirror.deleter.untags else goes.with_manifests_alone(), stays)
+        return Seen(path, there, goes if self.deleter.untags else goes.with_manifests_alone(), stays)
 
     async def _delete_records(self, tags: Collection[str]) -> Seen:
         """*tags* of the repository of records are gone, and all that only hangs on them."""
@@ -312,9 +314,9 @@ class Pruner:
     async def _clear(self, seen: Seen) -> None:
         path, goes = self.mirror.path(seen.path), seen.clearing
         if goes.alone:
-            await self.mirror.deleter.untag(path, goes.alone)
+            await self.deleter.untag(path, goes.alone)
         if goes.waves:
-            await self.mirror.deleter.delete(path, goes.waves, seen.stays)
+            await self.deleter.delete(path, goes.waves, seen.stays)
         log.info(
             "prune.cleared",
             repository=seen.path,
@@ -350,7 +352,7 @@ async def _pruned(pruner: Pruner, *, is_confirmed: bool) -> Pruned:
         tuple(f"{each.path}:{tag}" for each in plan.seen for tag in each.clearing.tags),
         tuple(manifests),
         plan.size,
-        (*notes, *([mirror.deleter.frees_later] if manifests and mirror.deleter.frees_later else [])),
+        (*notes, *([pruner.deleter.frees_later] if manifests and pruner.deleter.frees_later else [])),
         problems,
     )
 
@@ -390,25 +392,31 @@ async def stock(repository: Destination, named: Iterable[Digest]) -> Stock:
     return Stock(tags, nodes, referrers)
 
 
+def _held(record: Record) -> Iterator[tuple[Target, Digest]]:
+    """What *record* names: images, and charts."""
+    yield from ((image.target, image.digests.mirrored) for image in record.images)
+    yield from ((chart.target, chart.digests.mirrored) for chart in record.artifacts)
+
+
 def _staying(decided: Iterable[Fate]) -> list[Release]:
     return [fate.release for fate in decided if not fate.goes]
 
 
 def _all(record: Record, stocks: Mapping[str, Stock]) -> set[Digest]:
-    """Everything that hangs on the images of *record*, where it was looked."""
+    """Everything that hangs on what *record* names, where it was looked."""
     parts = (
-        part(stocks[image.target.path], {image.target.tag: image.digests.mirrored}).manifests
-        for image in record.images
-        if image.target.path in stocks
+        part(stocks[target.path], {target.tag: digest}).manifests
+        for target, digest in _held(record)
+        if target.path in stocks
     )
     return set[Digest]().union(*parts)
 
 
 def _clearance(release: Release, record: Record, stocks: Mapping[str, Stock]) -> Clearance:
     parts = dict[str, Part]()
-    for image in record.images:
-        path = image.target.path
-        of_it = part(stocks[path], {image.target.tag: image.digests.mirrored})
+    for target, digest in _held(record):
+        path = target.path
+        of_it = part(stocks[path], {target.tag: digest})
         parts[path] = parts.get(path, Part()) | of_it
     there = stocks[RECORD_NAME]
     name = str(release)

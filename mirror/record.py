@@ -35,7 +35,7 @@ from mirror.oci.copy import read_small
 from mirror.oci.manifest import OCI_MANIFEST, Manifest
 from mirror.oci.reference import Reference, Repository
 from mirror.oci.referrers import Untaken
-from mirror.oci.storage import Destination
+from mirror.oci.storage import Destination, Source
 from mirror.plan import Recorded, Target
 from mirror.trust.seal import Seal
 from mirror.trust.verdict import Verdict
@@ -93,6 +93,20 @@ class RecordedImage:
 
 
 @dataclass(frozen=True, slots=True)
+class RecordedChart:
+    """One chart that the mirror holds as an OCI artifact."""
+
+    name: str
+    target: Target
+    digests: Recorded
+    """Of its archive, as the chart index has it, and of the manifest that holds it here."""
+    is_accepted: bool = False
+    """As for an image."""
+    accepted_at: str = ""
+    replaced: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Missing:
     """An image of the release that the mirror does not hold: it failed or was refused."""
 
@@ -113,6 +127,12 @@ class Record:
     images: tuple[RecordedImage, ...]
     proof: str
     missing: tuple[Missing, ...] = ()
+    artifacts: tuple[RecordedChart, ...] = ()
+    """Those of the charts that the mirror holds; none in what was recorded before it held any."""
+
+    def artifact(self, chart: str) -> RecordedChart | None:
+        """What the mirror holds of *chart*."""
+        return next((held for held in self.artifacts if held.name == chart), None)
 
     def digests(self, reference: str) -> Recorded | None:
         """What is recorded of the image that a chart calls *reference*."""
@@ -139,7 +159,7 @@ def is_changed(record: Record, before: Record | None) -> bool:
     return before is None or _summary(replace(record, recorded_at=before.recorded_at)) != _summary(before)
 
 
-async def read(records: Destination, release: str, seal: Seal = UNSEALED) -> Record | None:
+async def read(records: Source, release: str, seal: Seal = UNSEALED) -> Record | None:
     """The record of *release*, from its annotation alone; None if there is none.
 
     Raises ManifestError for something that is not a record of ours, Refused for one that is not signed as *seal* wants
@@ -206,7 +226,7 @@ async def write(records: Destination, record: Record, *, verified_at: datetime, 
     await records.put_manifest(manifest, tag=record.release)
 
 
-async def with_evidence(records: Destination, record: Record) -> tuple[RecordedImage, ...]:
+async def with_evidence(records: Source, record: Record) -> tuple[RecordedImage, ...]:
     """The images of *record* with the evidence that its layer has of them, what only `kept` gives left out."""
     try:
         entries = {entry["reference"]: entry.get("evidence") for entry in await _layer(records, record.release)}
@@ -238,7 +258,7 @@ class Kept:
     """Of which a platform filter made what the mirror has."""
 
 
-async def kept(records: Destination, record: Record) -> Mapping[str, Kept]:
+async def kept(records: Source, record: Record) -> Mapping[str, Kept]:
     """By reference, what the layer of *record* keeps of those of its images that need it."""
     if not any(image.keeps_signature or image.digests.upstream != image.digests.mirrored for image in record.images):
         return {}
@@ -262,7 +282,7 @@ def _parsed_untaken(entry: Mapping[str, Any]) -> Untaken:
     return Untaken(Manifest.parse(_text(entry["manifest"]).encode(), where="a record"), _text(entry["reason"]), blobs)
 
 
-async def _layer(records: Destination, release: str) -> list[dict[str, Any]]:
+async def _layer(records: Source, release: str) -> list[dict[str, Any]]:
     """The entries of the images in the layer of the record of *release*."""
     manifest = await records.manifest(release)
     layer = next(blob for blob in manifest.blobs if blob.media_type == LAYER_TYPE)
@@ -313,18 +333,27 @@ def _summary(record: Record) -> dict[str, Any]:
         "recordedAt": _time(record.recorded_at),
         "proof": record.proof,
         "missing": [[missing.reference, *missing.charts] for missing in record.missing],
-        "charts": [
-            {
-                "name": chart.name,
-                "version": chart.version,
-                "appVersion": chart.app_version,
-                "sha256": chart.sha256,
-                "hasPullSecrets": chart.has_pull_secrets,
-            }
-            for chart in record.charts
-        ],
+        "charts": [_chart(chart, record.artifact(chart.name)) for chart in record.charts],
         "images": [_image(image) for image in record.images],
     }
+
+
+def _chart(chart: ChartFacts, held: RecordedChart | None) -> dict[str, Any]:
+    document: dict[str, Any] = {
+        "name": chart.name,
+        "version": chart.version,
+        "appVersion": chart.app_version,
+        "sha256": chart.sha256,
+        "hasPullSecrets": chart.has_pull_secrets,
+    }
+    if held is not None:
+        document["artifact"] = {
+            "target": [held.target.path, held.target.tag],
+            "archive": str(held.digests.upstream),
+            "digest": str(held.digests.mirrored),
+            **({"accepted": {"at": held.accepted_at, "replaced": held.replaced}} if held.is_accepted else {}),
+        }
+    return document
 
 
 def _image(image: RecordedImage) -> dict[str, Any]:
@@ -410,12 +439,30 @@ def _parsed(document: Mapping[str, Any]) -> Record:
             for chart in document["charts"]
         ),
         images=tuple(map(_parsed_image, document["images"])),
+        artifacts=tuple(_parsed_artifact(chart) for chart in document["charts"] if chart.get("artifact")),
     )
 
 
-def _parsed_image(entry: Mapping[str, Any]) -> RecordedImage:
-    path, tag = map(_text, entry["target"])
+def _parsed_artifact(chart: Mapping[str, Any]) -> RecordedChart:
+    held = chart["artifact"]
+    accepted = held.get("accepted") or {}
+    return RecordedChart(
+        name=_chart_name(chart["name"]),
+        target=_parsed_target(held["target"]),
+        digests=Recorded(Digest.parse(_text(held["archive"])), Digest.parse(_text(held["digest"]))),
+        is_accepted=bool(accepted),
+        accepted_at=_text(accepted.get("at", "")),
+        replaced=_text(accepted.get("replaced", "")),
+    )
+
+
+def _parsed_target(entry: Sequence[Any]) -> Target:
+    path, tag = map(_text, entry)
     Reference(Repository("localhost", path), tag)  # it becomes a URL: raises BadReference
+    return Target(path, tag)
+
+
+def _parsed_image(entry: Mapping[str, Any]) -> RecordedImage:
     Reference.parse(_text(entry["reference"]))
     accepted = entry.get("accepted") or {}
     return RecordedImage(
@@ -428,7 +475,7 @@ def _parsed_image(entry: Mapping[str, Any]) -> RecordedImage:
             is_optional=bool(entry["optional"]),
             notes=tuple(map(_text, entry["notes"])),
         ),
-        target=Target(path, tag),
+        target=_parsed_target(entry["target"]),
         digests=Recorded(Digest.parse(_text(entry["upstream"])), Digest.parse(_text(entry["digest"]))),
         is_accepted=bool(accepted),
         accepted_at=_text(accepted.get("at", "")),

@@ -17,6 +17,7 @@ SCHEMA = 1
 ImageOutcome = Literal["kept", "adopted", "copied", "refused", "failed"]
 ReleaseOutcome = Literal["in_step", "synced", "failed", "refused"]
 Proof = Literal["proven", "not proven", "failed"]
+Kind = Literal["image", "chart"]
 
 
 def worst(codes: Iterable[int]) -> int:
@@ -27,7 +28,7 @@ def worst(codes: Iterable[int]) -> int:
 
 @dataclass(frozen=True, slots=True)
 class PlannedImage:
-    """What is to be done with one image of one release at one destination."""
+    """What is to be done with one image, or one chart, of one release at one destination."""
 
     destination: str
     release: str
@@ -36,6 +37,7 @@ class PlannedImage:
     action: Action
     size: int = 0
     """Bytes that would be sent."""
+    kind: Kind = "image"
 
     @property
     def reason(self) -> str:
@@ -76,6 +78,7 @@ class PlanReport:
     """The whole plan; *size* counts bytes that several images share once for each destination."""
 
     images: tuple[PlannedImage, ...]
+    """And charts."""
     problems: tuple[str, ...]
     """A sentence for each release that could not be planned."""
     size: int
@@ -108,6 +111,7 @@ class PlanReport:
                 {
                     "destination": image.destination,
                     "release": image.release,
+                    "kind": image.kind,
                     "reference": image.reference,
                     "target": image.target,
                     "action": type(image.action).__name__.lower(),
@@ -159,12 +163,47 @@ class ImageReport:
 
 
 @dataclass(frozen=True, slots=True)
+class ChartReport:
+    """What became of one chart."""
+
+    name: str
+    version: str
+    reference: str
+    """What `--accept` calls it."""
+    target: str
+    outcome: ImageOutcome
+    digest: Digest | None = None
+    """Of the manifest at the destination."""
+    size: int = 0
+    """Bytes that were sent."""
+    reason: str = ""
+    cause: Cause | None = None
+    """As for an image."""
+
+    def document(self) -> dict[str, Any]:
+        """As in `mirror sync -o json`."""
+        return {
+            "name": self.name,
+            "version": self.version,
+            "reference": self.reference,
+            "target": self.target,
+            "outcome": self.outcome,
+            "digest": str(self.digest) if self.digest else None,
+            "bytes": self.size,
+            "reason": self.reason,
+            "cause": self.cause,
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class ReleaseReport:
     """What became of one release at one destination."""
 
     destination: str
     release: str
     images: tuple[ImageReport, ...] = ()
+    charts: tuple[ChartReport, ...] = ()
+    """None where the destination holds no charts."""
     proof: Proof = "not proven"
     is_proof_recorded: bool = False
     """The proof is an earlier run's: what is in step is not rendered again."""
@@ -185,11 +224,19 @@ class ReleaseReport:
     @property
     def outcome(self) -> ReleaseOutcome:
         """The worst that happened."""
-        if self.is_refused or any(image.outcome == "refused" for image in self.images):
+        parts = {*(image.outcome for image in self.images), *(chart.outcome for chart in self.charts)}
+        if self.is_refused or "refused" in parts:
             return "refused"
-        if self.problem or self.proof == "failed" or any(_is_failed(image) for image in self.images):
+        if self.has_failures:
             return "failed"
-        return "in_step" if all(image.outcome == "kept" for image in self.images) else "synced"
+        return "in_step" if parts <= {"kept"} else "synced"
+
+    @property
+    def has_failures(self) -> bool:
+        """Something failed that another try may bring, be it beside what is refused."""
+        is_wrong = self.proof == "failed" or (bool(self.problem) and not self.is_refused)
+        is_chart_missing = any(chart.outcome == "failed" for chart in self.charts)
+        return is_wrong or is_chart_missing or any(_is_failed(image) for image in self.images)
 
     @property
     def exit_code(self) -> int:
@@ -203,6 +250,7 @@ class ReleaseReport:
             "release": self.release,
             "outcome": self.outcome,
             "images": [image.document() for image in self.images],
+            "charts": [chart.document() for chart in self.charts],
             "proof": self.proof,
             "proof_recorded": self.is_proof_recorded,
             "proof_problems": list(self.proof_problems),
@@ -253,14 +301,63 @@ class SyncReport:
     def log_line(self) -> dict[str, Any]:
         """The keys of the run's one canonical log line."""
         images = [image for release in self.releases for image in release.images]
+        charts = [chart for release in self.releases for chart in release.charts]
         return {
             "outcome": self.outcome,
             "shard": str(self.shard),
             "releases": sorted({release.release for release in self.releases}),
             **{kind: sum(image.outcome == kind for image in images) for kind in _OUTCOMES},
-            "bytes": sum(image.size for image in images),
+            "charts": len(charts),
+            "bytes": sum(image.size for image in images) + sum(chart.size for chart in charts),
             "seconds": round(self.seconds, 3),
             "exit_code": self.exit_code,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class ExportReport:
+    """What went into an archive; nothing did where a release could not be brought."""
+
+    archive: str
+    origins: Mapping[str, str]
+    """By release, where its images come from: the place of a mirror, or upstream."""
+    releases: tuple[ReleaseReport, ...]
+    size: int = 0
+    """Bytes of the archive."""
+    left_out: int = 0
+    """Bytes of blobs that the other side holds."""
+
+    @property
+    def exit_code(self) -> int:
+        """The worst of the releases'."""
+        return worst(release.exit_code for release in self.releases)
+
+    def document(self) -> dict[str, Any]:
+        """`mirror export -o json`."""
+        return {
+            "schema": SCHEMA,
+            "archive": self.archive,
+            "bytes": self.size,
+            "left_out": self.left_out,
+            "releases": [
+                {
+                    "release": release.release,
+                    "from": self.origins[release.release],
+                    "outcome": "exported" if not self.exit_code else release.outcome,
+                    "reason": release.problem,
+                    "images": [
+                        {
+                            "reference": image.reference,
+                            "digest": str(image.digest) if image.digest else None,
+                            "outcome": image.outcome,
+                            "reason": image.reason,
+                            "signature": image.verdict.document() if image.verdict else None,
+                        }
+                        for image in release.images
+                    ],
+                }
+                for release in self.releases
+            ],
         }
 
 
@@ -275,7 +372,7 @@ def _overall(releases: Sequence[ReleaseReport]) -> ReleaseOutcome:
 
 @dataclass(frozen=True, slots=True)
 class VerifiedImage:
-    """What was found of one recorded image; no *problems* means that every promise holds."""
+    """What was found of one recorded image, or chart; no *problems* means that every promise holds."""
 
     reference: str
     target: str
@@ -294,13 +391,15 @@ class VerifiedRelease:
     images: tuple[VerifiedImage, ...] = ()
     missing: tuple[str, ...] = ()
     problem: str = ""
+    charts: tuple[VerifiedImage, ...] = ()
 
     @property
     def outcome(self) -> Literal["in_step", "not_in_step", "failed"]:
         """In step, not, or not known."""
         if self.problem:
             return "failed"
-        return "not_in_step" if self.missing or any(image.problems for image in self.images) else "in_step"
+        is_broken = any(part.problems for part in (*self.images, *self.charts))
+        return "not_in_step" if self.missing or is_broken else "in_step"
 
 
 @dataclass(frozen=True, slots=True)
@@ -337,6 +436,16 @@ class VerifyReport:
                             "signature": image.verdict.document() if image.verdict else None,
                         }
                         for image in release.images
+                    ],
+                    "charts": [
+                        {
+                            "reference": chart.reference,
+                            "target": chart.target,
+                            "digest": str(chart.digest),
+                            "outcome": "not_in_step" if chart.problems else "in_step",
+                            "problems": list(chart.problems),
+                        }
+                        for chart in release.charts
                     ],
                 }
                 for release in self.releases

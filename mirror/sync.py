@@ -2,7 +2,7 @@
 
     ReleasePlan ─► for each image: copy the graph ─► read back ─► referrers ─► tag
                                                                               │
-                   record ◄── proof ◄── values, for every chart that is whole ◄┘
+       record ◄── proof ◄── values ◄── charts, of which all images are there ◄─┘
 
 What it keeps of DESIGN.md's promises: after planning nothing is read by tag (4); one failed image does not fail the
 others, and no values are written for a chart that uses it (6).
@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Protocol
@@ -20,8 +20,10 @@ from typing import Protocol
 import structlog
 
 from mirror import record as records
+from mirror.charts import ChartPlan, Courier
 from mirror.errors import HelmError, MirrorError, Refused, TagTaken, UsageError, WorldError
 from mirror.inventory import ImagePlan, ReleasePlan, Surveyor
+from mirror.linkerd.parts import ChartFacts
 from mirror.linkerd.release import Selector
 from mirror.oci.content import Digest
 from mirror.oci.copy import Copier, Graph, read_graph
@@ -31,7 +33,7 @@ from mirror.oci.referrers import Referrers, Travelled, referrers_of, travel
 from mirror.oci.remembering import Remembering
 from mirror.oci.storage import Destination, Source
 from mirror.oci.verify import walk
-from mirror.plan import RECORD_NAME, Adopt, Cause, Copy, Fail, Keep, Recorded, Refuse, Target
+from mirror.plan import RECORD_NAME, Adopt, Cause, Copy, Fail, Keep, Recorded, Refuse, Target, with_remedy
 from mirror.record import Evidence, Missing, Record, RecordedImage
 from mirror.report import ImageOutcome, ImageReport, Proof, ReleaseReport, SyncReport
 from mirror.tasks import gather
@@ -93,9 +95,7 @@ class Syncer:
         by_mirror = [[plan for plan in plans if plan.mirror is mirror] for mirror in self.surveyor.mirrors]
         reports = await gather(*(self._bring_in_step(several) for several in by_mirror if several))
         done = tuple(one for several in reports for one in several)
-        report = SyncReport(done, time.monotonic() - begin, self.surveyor.newest, self.surveyor.shard)
-        log.info("sync.finished", **report.log_line())
-        return report
+        return SyncReport(done, time.monotonic() - begin, self.surveyor.newest, self.surveyor.shard)
 
     async def _bring_in_step(self, plans: Sequence[ReleasePlan]) -> list[ReleaseReport]:
         copier = Copier()
@@ -114,27 +114,35 @@ class Syncer:
         done = await gather(*(self._image(copier, plan, image) for image in plan.images))
         reports = tuple(report for report, _ in done)
         held = tuple(recorded for _, recorded in done if recorded is not None)
+        missing = tuple(
+            Missing(image.image.reference, image.image.charts)
+            for image in plan.images
+            if image.image.reference not in {one.image.reference for one in held}
+        )
+        courier = Courier(copier, plan.mirror, release, self.now)
+        charts = await gather(
+            *(courier.bring(chart, _lacking(chart, missing, is_empty=not held)) for chart in plan.artifacts)
+        )
+        refused = {report.name for report, _ in charts if report.outcome == "refused"}
         record = Record(
             release=release,
             asked=_asked(plan, reports),
             recorded_at=self.now(),
-            charts=plan.charts,
+            charts=_facts(plan, refused),
             images=held,
             proof="not proven",
-            missing=tuple(
-                Missing(image.image.reference, image.image.charts)
-                for image in plan.images
-                if image.image.reference not in {one.image.reference for one in held}
-            ),
+            missing=missing,
+            artifacts=tuple(brought for _, brought in charts if brought is not None),
         )
         record = records.dated(record, plan.before)
-        paper = await self._paper(plan, record, reports)
+        paper = await self._paper(plan, record, reports, refused)
         record = replace(record, proof=paper.proof)
         unkept = await self._keep_record(plan, record) if held else ""
         return ReleaseReport(
             destination,
             release,
             images=reports,
+            charts=tuple(report for report, _ in charts),
             proof=paper.proof,
             is_proof_recorded=paper.is_recorded,
             proof_problems=paper.problems,
@@ -203,7 +211,7 @@ class Syncer:
                 )
                 return _Result("kept", recorded, digest, warning, recorded.verdict if recorded else None)
             case Refuse():
-                reason = _with_remedy(image.image.reference, action)
+                reason = with_remedy(image.image.reference, action)
                 return _Result("refused", image.recorded, reason=reason, cause=action.cause)
             case Fail(reason):
                 return _Result("failed", image.recorded, reason=reason)
@@ -359,7 +367,9 @@ class Syncer:
             return f"the record could not be written: {exc}"
         return ""
 
-    async def _paper(self, plan: ReleasePlan, record: Record, reports: Sequence[ImageReport]) -> Paper:
+    async def _paper(
+        self, plan: ReleasePlan, record: Record, reports: Sequence[ImageReport], refused: Collection[str]
+    ) -> Paper:
         bad = {report.reference for report in reports if report.outcome in ("failed", "refused")}
         images = [image.image for image in plan.images]
         spoilt = {chart for image in images if image.reference in bad for chart in image.charts}
@@ -368,11 +378,12 @@ class Syncer:
             f"no values were written for {chart}: an image that it uses is not in the mirror"
             for chart in sorted(spoilt)
         ]
+        notes += [f"no values were written for {chart}: the chart itself is refused" for chart in sorted(refused)]
         if not plan.mirror.pull_registry:
             return Paper(notes=("no values were written: a layout needs a pull_registry, the name clusters pull by",))
         texts, failures = dict[str, str](), list[str]()
         for facts in plan.charts:
-            if facts.name not in spoilt:
+            if facts.name not in spoilt and facts.name not in refused:
                 try:
                     texts[facts.name] = clerk.values(facts)
                 except MirrorError as exc:
@@ -400,8 +411,9 @@ class Syncer:
         self, plan: ReleasePlan, clerk: Clerk, texts: Mapping[str, str]
     ) -> tuple[Proof, Mapping[str, tuple[str, ...]]]:
         if not plan.archives:
-            recorded = plan.before.proof if plan.before else "not proven"
-            return ("proven" if recorded == "proven" else "not proven"), {}
+            before = plan.before
+            is_the_same = before is not None and before.asked == plan.asked and not before.missing
+            return ("proven" if before and is_the_same and before.proof == "proven" else "not proven"), {}
         try:
             return await clerk.prove(self.helm, plan.archives, texts)
         except HelmError as exc:  # it does not run at all
@@ -414,6 +426,17 @@ def _asked(plan: ReleasePlan, reports: Sequence[ImageReport]) -> str:
         return plan.asked
     is_settled = all(report.outcome in ("copied", "adopted") or not report.reason for report in reports)
     return plan.asked if is_settled else ""
+
+
+def _facts(plan: ReleasePlan, refused: Collection[str]) -> tuple[ChartFacts, ...]:
+    """What the record is to say of the charts of *plan*: what it said, of those that are refused."""
+    before = {facts.name: facts for facts in plan.before.charts} if plan.before else {}
+    return tuple(before.get(facts.name, facts) if facts.name in refused else facts for facts in plan.charts)
+
+
+def _lacking(chart: ChartPlan, missing: Sequence[Missing], *, is_empty: bool) -> Sequence[str]:
+    """Those of the *missing* images that *chart* waits for: its own, or all where the mirror has none at all."""
+    return [one.reference for one in missing if is_empty or chart.facts.name in one.charts]
 
 
 def _told(verdict: Verdict | None) -> tuple[str, ...]:
@@ -436,10 +459,3 @@ def _tell(plan: ReleasePlan, report: ImageReport) -> None:
         seconds=round(report.seconds, 3),
         reason=report.reason,
     )
-
-
-def _with_remedy(reference: str, refused: Refuse) -> str:
-    if not refused.candidates:
-        return refused.reason
-    ways = " or ".join(f"--accept {reference}@{digest}" for digest in refused.candidates)
-    return f"{refused.reason}; to settle it: mirror sync {ways}"

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 import tempfile
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mirror.destinations.mirror import Mirror
 from mirror.errors import LayoutError
 from mirror.inventory import Wanted
+from mirror.linkerd.holdings import Holding
 from mirror.linkerd.overrides import Heading, Located, hardcoded, remedy, values_file
 from mirror.linkerd.parts import Chart, ChartFacts, Image
 from mirror.linkerd.release import Release
@@ -47,6 +48,13 @@ class Clerk:
         }
 
     @property
+    def holdings(self) -> Iterator[Holding]:
+        """The same, to be found by what manifests call them."""
+        located = self.located
+        for recorded in self.record.images:
+            yield Holding(self.record.release, recorded.digests.upstream, located[recorded.image.reference])
+
+    @property
     def whole(self) -> tuple[ChartFacts, ...]:
         """The charts of which the mirror holds every image."""
         spoilt = {chart for missing in self.record.missing for chart in missing.charts}
@@ -64,6 +72,11 @@ class Clerk:
             for reference, charts in sorted(fixed.items())
         )
 
+    @property
+    def heading(self) -> Heading:
+        """Where its digests come from."""
+        return Heading(Release.parse(self.record.release), self.mirror.pull_registry, self.record.recorded_at)
+
     def values(self, chart: ChartFacts) -> str:
         """The values file of *chart*."""
         return values_file(
@@ -72,8 +85,16 @@ class Clerk:
             self.located,
             pin=self.wanted.pin,
             pull_secrets=self.wanted.pull_secrets,
-            heading=Heading(Release.parse(self.record.release), self.mirror.pull_registry, self.record.recorded_at),
+            heading=replace(self.heading, helm=self.helm_command(chart)),
         )
+
+    def helm_command(self, chart: ChartFacts) -> str:
+        """How Helm installs *chart* from the mirror, with its values; empty where the mirror does not hold it."""
+        held = self.record.artifact(chart.name)
+        if held is None:
+            return ""
+        place = f"oci://{self.mirror.pull_name(held.target.path)}"
+        return f"helm upgrade --install {chart.name} {place} --version {chart.version} -f {chart.name}.yaml"
 
     def write(self, texts: Mapping[str, str]) -> tuple[str, ...]:
         """Writes each text to DIRECTORY/DESTINATION/RELEASE/CHART.yaml, by rename, if it differs; the paths, sorted.

@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from mirror import record as records
 from mirror.destinations.mirror import Mirror
 from mirror.errors import MirrorError, Refused
+from mirror.linkerd.artifact import archive_of
 from mirror.oci.verify import walk
-from mirror.record import Kept, Record, RecordedImage
+from mirror.record import Kept, Record, RecordedChart, RecordedImage
 from mirror.report import VerifiedImage, VerifiedRelease, VerifyReport
 from mirror.signatures import Signatures
 from mirror.tasks import gather
 
 
 async def verify(
-    mirrors: Sequence[Mirror], releases: Sequence[str], signatures: Signatures, *, deep: bool = False
+    mirrors: Sequence[Mirror],
+    releases: Sequence[str],
+    signatures: Signatures,
+    *,
+    deep: bool = False,
+    on_image: Callable[[VerifiedImage], None] = lambda _image: None,
 ) -> VerifyReport:
-    """Holds what *mirrors* have recorded to its promises again; every recorded release where none is named."""
+    """Holds what *mirrors* have recorded to its promises again; every recorded release where none is named.
+
+    *on_image* is told of each image when it has been looked at.
+    """
 
     async def of(mirror: Mirror) -> list[VerifiedRelease]:
         try:
@@ -27,28 +36,32 @@ async def verify(
         if not names:  # no proof of anything: a mistyped prefix is empty too
             reason = f"nothing is recorded at {mirror.place}: run mirror sync first"
             return [VerifiedRelease(mirror.name, "", problem=reason)]
-        return [await _verify_release(mirror, name, signatures, deep=deep) for name in names]
+        return [await _verify_release(mirror, name, signatures, deep=deep, on_image=on_image) for name in names]
 
     found = await gather(*(of(mirror) for mirror in mirrors))
     return VerifyReport(tuple(one for several in found for one in several), deep)
 
 
-async def _verify_release(mirror: Mirror, release: str, signatures: Signatures, *, deep: bool) -> VerifiedRelease:
+async def _verify_release(
+    mirror: Mirror, release: str, signatures: Signatures, *, deep: bool, on_image: Callable[[VerifiedImage], None]
+) -> VerifiedRelease:
+    async def verified(image: RecordedImage, kept: Kept) -> VerifiedImage:
+        found = await _verify_image(mirror, image, signatures, kept, deep=deep)
+        on_image(found)
+        return found
+
     try:
         record = await records.read(mirror.records, release, mirror.seal)
         if record is None:
             reason = f"{mirror.place} has no record of {release}: it was never synced there"
             return VerifiedRelease(mirror.name, release, problem=reason)
         kept = await records.kept(mirror.records, record)
-        images = await gather(
-            *(
-                _verify_image(mirror, image, signatures, kept.get(image.image.reference, Kept()), deep=deep)
-                for image in record.images
-            )
-        )
+        images = await gather(*(verified(image, kept.get(image.image.reference, Kept())) for image in record.images))
+        charts = await gather(*(_verify_chart(mirror, chart, deep=deep) for chart in record.artifacts))
     except MirrorError as exc:
         return VerifiedRelease(mirror.name, release, problem=str(exc))
-    return VerifiedRelease(mirror.name, release, tuple(images), tuple(missing.reference for missing in record.missing))
+    missing = tuple(missing.reference for missing in record.missing)
+    return VerifiedRelease(mirror.name, release, tuple(images), missing, charts=tuple(charts))
 
 
 async def _verify_image(
@@ -66,6 +79,20 @@ async def _verify_image(
     return VerifiedImage(recorded.image.reference, mirror.target(recorded.target), digest, tuple(problems), verdict)
 
 
+async def _verify_chart(mirror: Mirror, recorded: RecordedChart, *, deep: bool) -> VerifiedImage:
+    destination, place = mirror.repository(recorded.target.path), mirror.target(recorded.target)
+    digest, archive = recorded.digests.mirrored, recorded.digests.upstream
+    named = await destination.head(recorded.target.tag)
+    problems = list[str]()
+    if named != digest:
+        problems.append(f"{place} names {named or 'nothing'}, {digest} was recorded")
+    graph, broken = await walk(destination, digest, deep=deep)
+    problems += broken
+    if graph is not None and not recorded.is_accepted and archive_of(graph.root) != archive:
+        problems.append(f"{place} does not hold the archive {archive}, which was recorded")
+    return VerifiedImage(str(recorded.target), place, digest, tuple(problems))
+
+
 async def check(mirror: Mirror, record: Record, signatures: Signatures) -> None:
     """Raises Refused unless the mirror is what *record* says, tags and signatures: a record is a claim, never trust."""
     kept = await records.kept(mirror.records, record)
@@ -78,5 +105,12 @@ async def check(mirror: Mirror, record: Record, signatures: Signatures) -> None:
         _, problem = await signatures.held(image, destination, kept.get(image.image.reference, Kept()))
         return problem and f"{place}: {problem}"
 
-    if problems := [problem for problem in await gather(*map(checked, record.images)) if problem]:
+    async def checked_chart(chart: RecordedChart) -> str:
+        digest = await mirror.repository(chart.target.path).head(chart.target.tag)
+        recorded = chart.digests.mirrored
+        wrong = f"{mirror.target(chart.target)} names {digest or 'nothing'}, {recorded} was recorded"
+        return "" if digest == recorded else wrong
+
+    found = await gather(*map(checked, record.images), *map(checked_chart, record.artifacts))
+    if problems := [problem for problem in found if problem]:
         raise Refused(f"the mirror is not what was recorded: {'; '.join(problems)}; run mirror sync {record.release}")

@@ -27,7 +27,8 @@ def mentioned(text: str) -> list[str]:
 
 def unknown_options(command: str, capsys: pytest.CaptureFixture[str]) -> list[str]:
     """The options of *command* that its own help does not have; it fails where there is no such command."""
-    _, name, *rest = shlex.split(command.partition("#")[0])
+    _, *words = shlex.split(command.partition("#")[0])
+    name, *rest = words[2:] if words[0] == "--config" else words
     assert name in COMMANDS
     subcommand = rest[:1] if name == "config" else []
     capsys.readouterr()

@@ -6,6 +6,8 @@ What is rendered is judged here by its YAML alone; of mirror only the answers ar
     with our values: alone, after values-ha.yaml,    every image is in the mirror, pinned, or one that the chart
     after a file of an operator's own images         hard-codes; no label is invalid; nothing of the operator's is left
     with a digest where mirror says none can be      it takes no effect, or makes a label invalid
+    what Helm renders by itself, rewritten by mirror  every image is in the mirror, pinned; a second time changes
+                                                     nothing; no line differs but in an image
 
 The last one shows that nothing is left unpinned that could be pinned.
 For the releases of linkerd/data/images.json, what is read is held to that too, values paths and all.
@@ -24,19 +26,22 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from mirror.linkerd.chart import ChartIndex, read_archive
+from mirror.linkerd.holdings import Holding, Holdings
 from mirror.linkerd.images import chart_images, release_images
 from mirror.linkerd.overrides import Heading, Located, hardcoded, nested, values_file
 from mirror.linkerd.parts import Chart, Image
 from mirror.linkerd.proof import prove
 from mirror.linkerd.release import Release
+from mirror.linkerd.rewrite import rewrite
 from mirror.oci.content import Digest
-from mirror.oci.reference import Reference
+from mirror.oci.reference import Reference, Repository
 from tests.linkerd.charts import expected_image, found_image, rendered
 
 # What turns each chart's optional parts on; a key that a chart does not have is left out.
@@ -63,6 +68,8 @@ CORPORATE = "corporate.example/own"
 HA = "values-ha.yaml"
 _LABEL = re.compile(r"(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?")  # apimachinery, validation.labelValueFmt
 _UPSTREAM = re.compile(r"\b(?:cr\.l5d\.io|ghcr\.io|gcr\.io|docker\.io|registry\.k8s\.io)/")
+# As Helm writes one: its value, after which nothing comes.
+_IMAGE = re.compile(r"(?:(?<=image: )|(?<=name: )|(?<=version: )|(?<=lerImage: )|(?<=ImageVersion: ))\S+$")
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -113,6 +120,10 @@ class Bench:
 
     def rendered(self, *layers: object) -> list[Any]:
         """The documents that the chart renders with *layers* of values, the last one strongest."""
+        return _documents(self.text(*layers))
+
+    def text(self, *layers: object) -> str:
+        """The same, as Helm writes it."""
         self.finding.renders += 1
         bounds = re.findall(r"(\d+)\.(\d+)", self.chart.kube_version)
         version = max([(1, 35), *((int(major), int(minor)) for major, minor in bounds)])
@@ -128,7 +139,11 @@ class Bench:
         done = subprocess.run(command, cwd=self.directory, env=environment, capture_output=True, check=False)
         if done.returncode:
             raise RuntimeError(f"{self.chart.name}: {' '.join(done.stderr.decode(errors='replace').split())[-500:]}")
-        return [document for document in yaml.load_all(done.stdout, _Loader) if document]
+        return done.stdout.decode()
+
+
+def _documents(text: str) -> list[Any]:
+    return [document for document in yaml.load_all(text, _Loader) if document]
 
 
 def _known(wanted: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
@@ -230,6 +245,7 @@ def hold(name: str, job: Job) -> Finding:
             try:
                 _hold_images(bench, ours)
                 _hold_facts(bench, release)
+                _hold_rewriting(bench, ours)
                 if ours:
                     _hold_all_values(bench, ours, is_proven=job.is_proven)
             except RuntimeError as exc:
@@ -263,6 +279,46 @@ def _hold_facts(bench: Bench, release: Release) -> None:
         bench.finding.differences += [
             f"{bench.chart.name}: known, and read otherwise: {each}" for each in expected ^ found
         ]
+
+
+def _hold_rewriting(bench: Bench, images: Sequence[Image]) -> None:
+    """What Helm renders by itself, rewritten, is in the mirror, what is hard-coded too, and all else is as it was."""
+    chart, finding = bench.chart, bench.finding
+    holdings = Holdings(_resolved)
+    for image in images:
+        place = _located(image.reference)
+        holdings.add([Holding(finding.release, place.digest, place)])
+    ways: dict[str, tuple[object, ...]] = {"as it is": (), "with all its parts": (_known(OPTIONS, chart.values),)}
+    if HA in chart.files:
+        ways[f"after {HA}"] = (chart.files[HA],)
+    for way, layers in ways.items():
+        text = bench.text(*layers)
+        done = rewrite(text, holdings, "digest")
+        documents = _documents(done.text)
+        where = f"{chart.name}, {way}, rewritten"
+        found = {*images_in(documents), *injected_in(documents)}
+        finding.problems += [f"{where}: left alone: {each.reference}: {each.problem}" for each in done.left]
+        finding.problems += [
+            f"{where}: not in the mirror: {each}"
+            for each in sorted(found)
+            if not each.startswith(f"{MIRROR}/") or "@" not in each
+        ]
+        finding.problems += [f"{where}: {each}" for each in sorted(_left(documents, set()))]
+        finding.problems += [f"{where}: changed: {each}" for each in _changed_besides(text, done.text)]
+        if done.text != rewrite(done.text, holdings, "digest").text:
+            finding.problems.append(f"{where}: changed again by a second time")
+
+
+def _changed_besides(before: str, after: str) -> Iterator[str]:
+    """Lines that differ in something else than an image, or its name or version in the values for the injector."""
+    lines = (text.split("\n") for text in (before, after))
+    for old, new in zip_longest(*lines, fillvalue="(no line)"):
+        if old != new and not (_IMAGE.search(old) and _IMAGE.sub("", old) == _IMAGE.sub("", new)):
+            yield f"{old!r} is now {new!r}"
+
+
+def _resolved(repository: Repository) -> Repository:
+    return Repository("ghcr.io", repository.path) if repository.host == "cr.l5d.io" else repository
 
 
 def _hold_all_values(bench: Bench, images: Sequence[Image], *, is_proven: bool) -> None:

@@ -6,16 +6,20 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
+from mirror.airgap import held_images
 from mirror.app import App, parse_accepted
 from mirror.cli.progress import QuietProgress
 from mirror.destinations.provider import Provider
 from mirror.findings import DoctorReport
 from mirror.http.proxies import Proxies
+from mirror.oci.archive import Archive
+from mirror.oci.pack import Pack, lacking
 from mirror.prune import PruneReport
 from mirror.prune import prune as prune_mirrors
-from mirror.report import PlanReport, ReleaseReport, SyncReport, VerifyReport
+from mirror.report import ExportReport, PlanReport, ReleaseReport, SyncReport, VerifyReport
 from mirror.running import Running
 from mirror.settings import Settings
 from mirror.shard import Shard
@@ -104,3 +108,27 @@ async def prune(
     async with App(settings, {}, Proxies()) as app:
         pruners = [replace(each, now=lambda: now) for each in await app.pruners(running, to)]
         return await prune_mirrors(pruners, is_confirmed=yes)
+
+
+async def export(settings: Settings, file: Path, *releases: str, to: str = "", since: str = "") -> ExportReport:
+    """What `mirror export` reports; *file* is there if all went well."""
+    async with App(settings, {}, Proxies()) as app:
+        exporter, pack = app.exporter(QuietProgress(), to, {}), Pack(file.name)
+        report = await exporter.pack(app.selectors(releases), pack)
+        if report.exit_code:
+            return report
+        held = await exporter.held_there(pack, held_images(since, where="a test")) if since else {}
+        left_out = lacking(pack.needed, held)
+        with file.open("wb") as out:
+            await pack.write(out, left_out=left_out, on_bytes=lambda _count: None)
+        return replace(report, size=file.stat().st_size, left_out=pack.weight(left_out))
+
+
+async def bring(
+    settings: Settings, file: Path, *, to: str = "", accept: Sequence[str] = (), helm: str | None = None
+) -> SyncReport | PlanReport:
+    """What `mirror import` reports."""
+    async with App(settings, {}, Proxies()) as app:
+        with file.open("rb") as opened:
+            importer = app.importer(Archive(opened, file.name), QuietProgress(), to, parse_accepted(accept))
+            return await replace(importer, helm=helm).bring()

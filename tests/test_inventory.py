@@ -10,14 +10,12 @@ from typing import Any
 import pytest
 
 from mirror.app import App
-from mirror.destinations.layout import LayoutDeleter
 from mirror.destinations.mirror import Mirror
 from mirror.destinations.provider import Plain
 from mirror.errors import AccessDenied, UnknownRelease, UsageError
 from mirror.http.proxies import Proxies
 from mirror.inventory import Wanted
 from mirror.oci.content import Platform
-from mirror.oci.layout import Layout
 from mirror.plan import Copy, Fail, Keep
 from mirror.report import PlanReport
 from mirror.settings import Settings
@@ -49,7 +47,7 @@ def mirror(**more: Any) -> Mirror:
     def never(path: str) -> Any:
         raise AssertionError(path)
 
-    return Mirror("test", "x.io/l5d", "/", "l5d", open=never, deleter=LayoutDeleter(Layout(Path())), **facts)
+    return Mirror("test", "x.io/l5d", "/", "l5d", open=never, **facts)
 
 
 class TestFingerprint:
@@ -127,7 +125,7 @@ class TestProviders:
         provider = Telling(["l5d/web will be made"])
         report = await self.estimated(into(upstream, fake, tmp_path), provider)
 
-        names = ("controller", "mirror-record", "prometheus", "proxy", "web")
+        names = ("controller", "mirror-record", "prometheus", "proxy", "web", *(f"charts/{chart}" for chart in CHARTS))
         assert [({f"l5d/{name}" for name in names}, report.storage["test"])] == provider.asked
         assert (f"{fake.host}/l5d: l5d/web will be made",) == report.notes
         assert 4 == report.exit_code
@@ -142,11 +140,11 @@ class TestProviders:
         assert (1, 0) == (len(report.notes), report.exit_code)
 
     async def test_what_it_refuses(self, upstream: Upstream, fake: FakeRegistry, tmp_path: Path) -> None:
-        """Is a problem of the plan, whose images are there all the same."""
+        """Is a problem of the plan, whose images and charts are there all the same."""
         report = await self.estimated(into(upstream, fake, tmp_path), Telling(problem="there is no project l5d"))
 
         assert (f"{fake.host}/l5d: there is no project l5d",) == report.problems
-        assert (4, 1) == (len(report.images), report.exit_code)
+        assert (7, 1) == (len(report.images), report.exit_code)
 
     async def test_nothing_is_planned(self, upstream: Upstream, fake: FakeRegistry, tmp_path: Path) -> None:
         """Then nothing is asked."""
@@ -193,7 +191,8 @@ class TestSurvey:
         await sync(settings)
 
         assert "synced" == report.outcome
-        assert 4 == read
+        # the index, three charts, and whether the one that was not brought yet has a provenance
+        assert 5 == read
         assert [] == upstream.charts.requests
 
     async def test_one_mirror_in_step_and_one_that_is_new(
@@ -283,14 +282,15 @@ class TestShards:
         planned = await self.planned(settings, Shard(1, 2), RELEASE, NEXT)
 
         assert [(NEXT, "new")] == planned
-        assert 5 == len(fake.requests)
+        assert 8 == len(fake.requests)
         assert all(seen.path.startswith("/v2/other/") for seen in fake.requests)
         assert [f"/v2/other/mirror-record/manifests/{NEXT}"] == [
             seen.path for seen in fake.requests if "mirror-record" in seen.path
         ]
         version = NEXT.removeprefix("edge-")
         archives = {seen.path for seen in upstream.charts.requests} - {"/charts/index.yaml"}
-        assert {f"/charts/{chart}-20{version}.tgz" for chart in CHARTS} == archives
+        files = [f"/charts/{chart}-20{version}.tgz" for chart in CHARTS]
+        assert {*files, *(f"{file}.prov" for file in files)} == archives
         assert {THIRD_PARTY.partition(":")[2], NEXT} == {
             seen.path.rpartition("/")[2] for seen in upstream.registry.requests
         }

@@ -50,6 +50,17 @@ def test_an_event_has_no_secrets(capsys: pytest.CaptureFixture[str]) -> None:
     assert "*/*" == event["headers"]["Accept"]
 
 
+def test_what_other_packages_log(capsys: pytest.CaptureFixture[str]) -> None:
+    """It is in our form, once, and has no secrets."""
+    configure("json", "info")
+    configure("json", "info")
+    logging.getLogger("uvicorn.error").warning("GET %s failed", "https://me:hunter2@ghcr.io/")
+
+    event = json.loads(capsys.readouterr().err)
+    assert ("log.passed_on", "warning", "uvicorn.error") == (event["event"], event["level"], event["logger"])
+    assert "GET https://***@ghcr.io/ failed" == event["reason"]
+
+
 def test_a_console_is_readable(capsys: pytest.CaptureFixture[str]) -> None:
     """No colours where there is no terminal, and no secrets either."""
     configure("console", "info")

@@ -34,7 +34,7 @@ from tests.content import artifact, image, push
 from tests.mirrors import PATHS, Sample, digests, pushed, samples
 from tests.runs import NOW, prune, sync, verify
 from tests.servers.distribution import Distribution, docker_registry
-from tests.servers.upstream import Upstream, upstream_server
+from tests.servers.upstream import CHARTS, Upstream, upstream_server
 
 OLD, MIDDLE, NEW = "edge-26.8.1", "edge-26.8.2", "edge-26.8.3"
 NAMES = ("controller", "proxy", "web")
@@ -98,7 +98,7 @@ async def tags(settings: Settings) -> dict[str, set[str]]:
     """The tags of each repository of the mirror."""
 
     async def look(mirror: Mirror) -> dict[str, set[str]]:
-        names = (*NAMES, "prometheus", "mirror-record")
+        names = (*NAMES, "prometheus", "charts/linkerd-viz", "mirror-record")
         return {name: set(await mirror.repository(name).tags()) for name in names}
 
     found: dict[str, set[str]] = await asked(settings, look)
@@ -128,9 +128,9 @@ async def test_nothing_is_deleted_before_it_is_confirmed(into: Into, upstream: U
     assert {OLD: True, MIDDLE: True, NEW: False} == fates(only(report))
     assert ("the configuration asks for it", "the newest of edge") == only(report).fates[0].reasons
     assert ("not the newest of edge",) == only(report).fates[1].reasons
-    assert {f"{name}:{release}" for name in (*NAMES, "mirror-record") for release in (OLD, MIDDLE)} == {
-        tag for tag in only(report).tags if "sha256-" not in tag
-    }
+    going = {f"{name}:{release}" for name in (*NAMES, "mirror-record") for release in (OLD, MIDDLE)}
+    going |= {f"charts/{chart}:{release.replace('edge-', '20')}" for chart in CHARTS for release in (OLD, MIDDLE)}
+    assert going == {tag for tag in only(report).tags if "sha256-" not in tag}
     assert 0 < only(report).size
     assert before == await tags(into())
 
@@ -149,6 +149,7 @@ async def test_what_is_not_kept_is_gone(into: Into, upstream: Upstream) -> None:
         name: found for name, found in (await tags(into())).items() if name in ("proxy", "web")
     }
     assert {"v2.55.1"} == (await tags(into()))["prometheus"]
+    assert {NEW.replace("edge-", "20")} == (await tags(into()))["charts/linkerd-viz"]
     for part in old.graph():
         assert not await has(into(), "controller", part.digest)
     assert not [tag for tag in (await tags(into()))["controller"] if tag.startswith(old.digest.fallback_tag())]
@@ -228,9 +229,7 @@ async def test_what_others_have_recorded_meanwhile_stays(
     async with App(settings, {}, Proxies()) as app:
         [pruner] = await app.pruners((), "")
         plan = await pruner.plan()
-        deleting = Interrupting(pruner.mirror.deleter, lambda: sync(settings, OLD))
-        object.__setattr__(pruner.mirror, "deleter", deleting)
-        await pruner.execute(plan)
+        await replace(pruner, deleter=Interrupting(pruner.deleter, lambda: sync(settings, OLD))).execute(plan)
 
     verified = await verify(into(), deep=True)
     assert (0, [OLD, NEW]) == (verified.exit_code, sorted(each.release for each in verified.releases))
@@ -404,12 +403,13 @@ async def survives(settings: Settings, sample: Sample, after: int) -> None:
             await records.write(mirror.records, sample.record(release), verified_at=NOW)
         stays = set(sorted(sample.releases)[-sample.kept :]) | sample.always
         always = {Release.parse(release): "named" for release in sample.always}
-        pruner = Pruner(mirror, Policy({"edge": sample.kept}), always, (), lambda repository: repository)
+        assert mirror.deleter is not None
+        policy = Policy({"edge": sample.kept})
+        pruner = Pruner(mirror, mirror.deleter, policy, always, (), lambda repository: repository)
         before = {path: {tag: await places[path].head(tag) for tag in await places[path].tags()} for path in PATHS}
         for deleter in (Ending(mirror.deleter, after), mirror.deleter):
-            ending = replace(pruner, mirror=replace(mirror, deleter=deleter))
             with suppress(Ended):
-                report = await prune_mirrors([ending], is_confirmed=True)
+                report = await prune_mirrors([replace(pruner, deleter=deleter)], is_confirmed=True)
                 assert 0 == report.exit_code
             assert stays & sample.releases.keys() <= set(await mirror.records.tags())
             for path, place in places.items():

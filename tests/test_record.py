@@ -21,7 +21,17 @@ from mirror.oci.manifest import OCI_MANIFEST, Manifest
 from mirror.oci.referrers import Untaken
 from mirror.oci.storage import Destination
 from mirror.plan import Recorded, Target
-from mirror.record import ANNOTATION, CONFIG_TYPE, Evidence, Missing, Record, RecordedImage, dated, is_changed
+from mirror.record import (
+    ANNOTATION,
+    CONFIG_TYPE,
+    Evidence,
+    Missing,
+    Record,
+    RecordedChart,
+    RecordedImage,
+    dated,
+    is_changed,
+)
 from tests import content
 from tests.servers.client import open_registry
 from tests.servers.fake import FakeRegistry
@@ -62,15 +72,30 @@ _recorded = st.builds(
     accepted_at=_texts,
     replaced=_digests.map(str),
 )
-_records = st.builds(
+_charts = st.builds(ChartFacts, _names, _texts, _texts, _texts, st.booleans())
+_plain_records = st.builds(
     Record,
     release=st.just(RELEASE),
     asked=_texts,
     recorded_at=_times,
-    charts=st.lists(st.builds(ChartFacts, _names, _texts, _texts, _texts, st.booleans()), max_size=3).map(tuple),
+    charts=st.lists(_charts, max_size=3, unique_by=lambda chart: chart.name).map(tuple),
     images=st.lists(_recorded, max_size=4, unique_by=lambda image: image.image.reference).map(tuple),
     proof=st.sampled_from(["proven", "not proven", "failed"]),
     missing=st.lists(st.builds(Missing, _texts, st.lists(_names, max_size=2).map(tuple)), max_size=2).map(tuple),
+)
+_places = {"target": st.builds(Target, _names, _names), "digests": st.builds(Recorded, _digests, _digests)}
+
+
+def _artifact(chart: str) -> st.SearchStrategy[RecordedChart | None]:
+    accepted = {"is_accepted": st.just(value=True), "accepted_at": _texts, "replaced": _digests.map(str)}
+    plain = st.builds(RecordedChart, name=st.just(chart), **_places)
+    return st.none() | plain | st.builds(RecordedChart, name=st.just(chart), **_places, **accepted)
+
+
+_records = _plain_records.flatmap(
+    lambda record: st.tuples(*(_artifact(chart.name) for chart in record.charts)).map(
+        lambda held: replace(record, artifacts=tuple(filter(None, held)))
+    )
 )
 
 

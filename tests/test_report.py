@@ -202,6 +202,7 @@ class TestDocuments:
             "copied": 2,
             "refused": 0,
             "failed": 1,
+            "charts": 0,
             "bytes": 7,
             "seconds": 2.0,
             "exit_code": 1,

@@ -33,6 +33,8 @@ from mirror.settings import (
     Registry,
     RegistryDestination,
     Retention,
+    Schedule,
+    Server,
     Settings,
     load,
     schema,
@@ -78,12 +80,15 @@ class TestDefaults:
         settings = load(EXAMPLE, {}).settings
 
         assert set(Settings.model_fields) == set(data)
-        for section, model in (
-            ("policy", Policy),
-            ("record", Record),
-            ("overrides", Overrides),
-            ("retention", Retention),
-        ):
+        sections = {
+            "policy": Policy,
+            "record": Record,
+            "overrides": Overrides,
+            "retention": Retention,
+            "schedule": Schedule,
+            "server": Server,
+        }
+        for section, model in sections.items():
             assert set(model.model_fields) == set(data[section]), section
             assert model() == getattr(settings, section)
         for entry, model in (
@@ -476,6 +481,65 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     ):
         with pytest.raises(SettingsError, match=sentence):
             load(path, {})
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        ('every = "6h"\ncron = "17 3 * * *"', "schedule: every and cron are both set: give one of them"),
+        ('every = "500ms"', "schedule: every must be a second or more"),
+        ('every = "soon"', 'schedule.every is "soon": expected a duration such as "6h", "90m" or "1h30m"'),
+        ('every = "99999999h"', "schedule: every must be a year (8784h) or less"),
+        ('deep_verify = "9000h"', "schedule: deep_verify must be a year (8784h) or less"),
+        ('stuck_after = "0s"', "schedule: stuck_after must be longer than nothing"),
+        (
+            'timezone = "Europe/Berlni"',
+            'schedule: timezone: there is no "Europe/Berlni"; expected a name such as Europe/Berlin',
+        ),
+        (
+            'cron = "17 3 * *"',
+            "schedule: cron: expected five fields (minute hour day month weekday), as 17 3 * * *, and not 4",
+        ),
+        (
+            'cron = "0 0 30 2 *"',
+            "schedule: cron: '0 0 30 2 *' never comes: no month that it names has such a day",
+        ),
+        (
+            'cron = "0 0 * * mondays"',
+            "schedule: cron: 'mondays' is no weekday: 0 to 7, both ends Sunday, or sun to sat, as 1-5 or mon,thu",
+        ),
+        ('evry = "1h"', "unknown key schedule.evry; did you mean schedule.every?"),
+    ],
+)
+def test_a_bad_schedule(line: str, sentence: str) -> None:
+    """One sentence, which names the key."""
+    assert [f"mirror.toml: {sentence}"] == problems(f"[schedule]\n{line}\n")
+
+
+@pytest.mark.parametrize(
+    "listen", ["8080", ":80", "localhost", "::1:80", "[::1:80", "a b:80", "h:99999", "h:٨٠", "http://h:80"]
+)
+def test_a_bad_listen(listen: str) -> None:
+    """It must be a host and a port."""
+    words = "expected HOST:PORT, as 127.0.0.1:8080 or [::]:8080"
+
+    assert [f'mirror.toml: server.listen is "{listen}": {words}'] == problems(f'[server]\nlisten = "{listen}"\n')
+
+
+@pytest.mark.parametrize(
+    ("listen", "address"),
+    [("0.0.0.0:8080", ("0.0.0.0", 8080)), ("[::1]:80", ("::1", 80)), ("mirror-0.mirror:0", ("mirror-0.mirror", 0))],
+)
+def test_a_listen(listen: str, address: tuple[str, int]) -> None:
+    """Brackets are for the eye."""
+    assert address == loaded(f'[server]\nlisten = "{listen}"\n').settings.server.address
+
+
+def test_a_schedule_by_cron() -> None:
+    """An interval that nobody has set is no second choice."""
+    schedule = loaded('[schedule]\ncron = "17 3 * * 7"\ntimezone = "Europe/Berlin"\n').settings.schedule
+
+    assert ("17 3 * * 7", "Europe/Berlin") == (schedule.cron, schedule.timezone)
 
 
 class TestEnvironment:

@@ -276,10 +276,10 @@ class TestCost:
 
         assert "in_step" == only(report).outcome
         assert ["HEAD"] * 4 == [seen.method for seen in upstream.registry.requests]
-        assert ["GET"] * 3 + ["HEAD"] * 4 == sorted(seen.method for seen in fake.requests)
+        assert ["GET"] * 3 + ["HEAD"] * 7 == sorted(seen.method for seen in fake.requests)
 
     async def test_none_in_step(self, settings: Settings, upstream: Upstream, fake: FakeRegistry) -> None:
-        """A HEAD of each image at both ends and a GET of the record."""
+        """A HEAD of each image at both ends, one of each chart, and a GET of the record."""
         await sync(settings)
         upstream.forget_requests()
         fake.requests.clear()
@@ -287,7 +287,7 @@ class TestCost:
 
         assert "in_step" == only(report).outcome
         assert ["HEAD"] * 4 == [seen.method for seen in upstream.registry.requests]
-        assert ["GET"] + ["HEAD"] * 4 == sorted(seen.method for seen in fake.requests)
+        assert ["GET"] + ["HEAD"] * 7 == sorted(seen.method for seen in fake.requests)
 
 
 class TestAnotherPolicy:

@@ -193,7 +193,7 @@ class TestInStep:
     async def test_what_it_costs(
         self, settings: Settings, upstream: Upstream, open_distribution: Distribution, path: str
     ) -> None:
-        """Two HEADs an image and one GET of the record; no chart is asked for, nothing is written."""
+        """Two HEADs an image, one a chart, one GET of the record; no chart repository is asked, nothing is written."""
         await sync(settings)
         before = len(asked(open_distribution, path))
         upstream.forget_requests()
@@ -204,7 +204,9 @@ class TestInStep:
         heads = [f"{name}/manifests/{RELEASE}" for name in ("controller", "proxy", "web")] + [
             "prometheus/manifests/v2.55.1"
         ]
-        expected = [f"GET /v2/{path}/mirror-record/manifests/{RELEASE}", *(f"HEAD /v2/{path}/{head}" for head in heads)]
+        charts = [f"charts/{chart}/manifests/2026.8.1" for chart in CHARTS]
+        expected = [f"HEAD /v2/{path}/{head}" for head in (*heads, *charts)]
+        expected.append(f"GET /v2/{path}/mirror-record/manifests/{RELEASE}")
         assert sorted(expected) == sorted(asked(open_distribution, path)[before:])
         source = [f"HEAD /v2/linkerd/{head}" for head in heads[:3]] + ["HEAD /v2/prom/prometheus/manifests/v2.55.1"]
         assert sorted(source) == sorted(map(str, upstream.registry.requests))
@@ -669,7 +671,7 @@ class TestPlatformFilter:
     async def test_in_step_costs_what_it_does_without(
         self, filtered: Settings, upstream: Upstream, open_distribution: Distribution, path: str
     ) -> None:
-        """Two HEADs an image: the record knows what upstream's digest becomes."""
+        """Two HEADs an image, one a chart: the record knows what upstream's digest becomes."""
         await sync(filtered)
         before = len(asked(open_distribution, path))
         upstream.forget_requests()
@@ -678,7 +680,7 @@ class TestPlatformFilter:
         assert "in_step" == report.outcome
         assert {"HEAD"} == {seen.method for seen in upstream.registry.requests}
         assert 4 == len(upstream.registry.requests)
-        assert 5 == len(asked(open_distribution, path)) - before
+        assert 8 == len(asked(open_distribution, path)) - before
         assert [] == upstream.charts.requests
 
     async def test_what_is_adopted_keeps_upstreams_index_too(
@@ -769,12 +771,15 @@ class TestMovements:
         assert (0, RELEASE) == (report.exit_code, only(report).release)
 
     async def test_a_chart_that_moved(self, settings: Settings, upstream: Upstream) -> None:
-        """Said until a refresh has recorded what it is now."""
-        await sync(settings)
+        """Where the mirror holds no charts, it is said until a refresh has recorded what it is now."""
+        alone = settings.model_copy(
+            update={"destinations": {"test": settings.destinations["test"].model_copy(update={"charts": False})}}
+        )
+        await sync(alone)
         upstream.publish(viz_values={"more": 1})
-        kept = await sync(settings, "edge")
-        taken = await sync(settings, "edge", refresh=True)
-        after = await sync(settings, "edge")
+        kept = await sync(alone, "edge")
+        taken = await sync(alone, "edge", refresh=True)
+        after = await sync(alone, "edge")
 
         for report in (kept, taken):
             assert ["the chart linkerd-viz 2026.8.1"] == [
@@ -998,10 +1003,12 @@ class TestPlan:
             for part in what.graph()
             for digest, data in part.blobs.items()
         }
+        actions = report.document()["actions"]
+        charts = sum(action["bytes"] for action in actions if action["kind"] == "chart")
         assert 4 == report.exit_code
-        assert {"copy"} == {action["action"] for action in report.document()["actions"]}
-        assert sum(blobs.values()) == report.size
-        assert all(image.size > len(BASE) for image in report.images)
+        assert {"copy"} == {action["action"] for action in actions}
+        assert sum(blobs.values()) + charts == report.size
+        assert all(image.size > len(BASE) for image in report.images if image.kind == "image")
         assert {"GET", "HEAD"} == {line.partition(" ")[0] for line in asked(open_distribution, path)}
         assert not overrides.exists()
 
@@ -1020,7 +1027,8 @@ class TestPlan:
         report = await plan(settings, NEXT)
 
         actions = {image.reference: type(image.action).__name__ for image in report.images}
-        assert {**dict.fromkeys(references(NEXT)[:3], "Copy"), THIRD_PARTY: "Adopt"} == actions
+        charts = [f"charts/{chart}:2026.8.2" for chart in CHARTS]
+        assert {**dict.fromkeys([*references(NEXT)[:3], *charts], "Copy"), THIRD_PARTY: "Adopt"} == actions
         assert 4 == report.exit_code
 
     async def test_a_refusal(self, settings: Settings, upstream: Upstream) -> None:

@@ -83,7 +83,7 @@ def _row(finding: Finding) -> tuple[str, str, str, str]:
     if finding.state == "other_digest":
         lines += [
             f"runs {finding.image.digest}",
-            *(f"held {each}" for each in sorted({h.digest for h in finding.holdings})),
+            *(f"held {each}" for each in sorted({h.digest for h in finding.known})),
         ]
     source = "the mirror" if finding.is_pulled_from_mirror else "upstream"
     return str(finding.image.reference), "\n".join(lines), source, "\n".join(where)

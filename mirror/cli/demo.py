@@ -25,9 +25,15 @@ if TYPE_CHECKING:
 )
 @click.pass_obj
 def command(context: Context, directory: Path | None) -> int:
-    """Do the whole job offline: a small release made on the fly, mirrored, tampered with, verified, its values proven.
+    r"""Do the whole job offline: a small release made on the fly, mirrored, tampered with, verified, its values proven.
 
     Nothing leaves this machine, and nothing but this package is needed. With Helm on PATH the values are proven too.
+
+    \b
+    Examples:
+      mirror demo
+      # keep what it makes, to look at it
+      mirror demo --directory ./demo
     """
     from mirror.cli.sync import print_report
     from mirror.cli.verify import print_report as print_verified

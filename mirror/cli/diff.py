@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from mirror.amounts import human_size
 from mirror.cli import output
 from mirror.cli.options import to_option
 
@@ -100,7 +101,7 @@ def _print(found: Difference) -> None:
     values = f"; {len(found.values)} values differ" if found.values else ""
     output.print_line(
         f"{len(changed)} of {len(found.images)} images differ, {same} are the same; "
-        f"{output.human_size(found.size)} are new{values}"
+        f"{human_size(found.size)} are new{values}"
     )
 
 
@@ -110,8 +111,8 @@ def _row(image: ImageDifference) -> tuple[str, ...]:
     if first and second and first.platforms != second.platforms:
         words += [f"no longer {each}" for each in first.platforms if each not in second.platforms]
         words += [f"now {each}" for each in second.platforms if each not in first.platforms]
-    told = [f"{shape.digest or ''}\n{output.human_size(shape.size)}" if shape else "" for shape in (first, second)]
-    new, shared = (output.human_size(sum(blobs.values())) for blobs in (image.new, image.shared))
+    told = [f"{shape.digest or ''}\n{human_size(shape.size)}" if shape else "" for shape in (first, second)]
+    new, shared = (human_size(sum(blobs.values())) for blobs in (image.new, image.shared))
     return image.image, "\n".join(words), *told, new, shared
 
 

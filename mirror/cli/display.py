@@ -23,7 +23,8 @@ from rich.progress import (
 from rich.progress import Progress as RichProgress
 from rich.text import Text
 
-from mirror.cli.output import human_size, printable
+from mirror.amounts import human_size
+from mirror.cli.output import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

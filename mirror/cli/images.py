@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mirror.cli import output
+from mirror.cli.options import to_option
 
 if TYPE_CHECKING:
     from mirror.cli.main import Context
@@ -17,19 +18,25 @@ if TYPE_CHECKING:
 
 @click.command(name="images")
 @click.argument("release")
+@to_option
 @output.output_option
 @click.pass_obj
-def command(context: Context, release: str, output_format: output.OutputFormat) -> None:
+def command(context: Context, release: str, to: str, output_format: output.OutputFormat) -> None:
     r"""List the images of RELEASE, from its charts, with the values that control each.
+
+    Where the chart repository does not answer, the charts are those that a destination holds, if it holds the release.
 
     \b
     Examples:
       mirror images edge-26.8.3
       mirror images edge -o json | jq -r '.images[].reference'
     """
-    found, images = asyncio.run(_images(context, release))
+    found, images, note = asyncio.run(_images(context, release, to))
+    if note:
+        click.echo(output.printable(note), err=True)
     if output_format == "json":
-        output.print_json({"release": str(found), "images": [_document(image) for image in images]})
+        notes = [note] if note else []
+        output.print_json({"release": str(found), "images": [_document(image) for image in images], "notes": notes})
         return
     output.print_table(
         ["IMAGE", "CHARTS", "VALUES", output.Column("", style="dim")],
@@ -38,14 +45,16 @@ def command(context: Context, release: str, output_format: output.OutputFormat) 
     )
 
 
-async def _images(context: Context, text: str) -> tuple[Release, tuple[Image, ...]]:
+async def _images(context: Context, text: str, to: str) -> tuple[Release, tuple[Image, ...], str]:
     from mirror.app import App
+    from mirror.library import charts_of
     from mirror.linkerd.images import release_images
 
     async with App(context.settings, context.environ) as app:
         catalogue = app.catalogue()
         release = await catalogue.one(*app.selectors([text]))
-        return release, release_images(await catalogue.charts(release))
+        charts, note = await charts_of(release, catalogue, app.mirrors(to))
+        return release, release_images(charts), note
 
 
 def _document(image: Image) -> dict[str, object]:

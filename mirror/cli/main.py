@@ -39,6 +39,7 @@ INTERRUPTED = 130
 GRACE_S = 4.0  # Kubernetes and systemd give more
 _PRECEDENCE = (2, 3, 1)
 _YOUNG_MAX = 10_000
+_HELP_SETTINGS: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 # name -> where its command is, and what `mirror --help` says of it
 COMMANDS = {
@@ -55,8 +56,12 @@ COMMANDS = {
     "diff": ("mirror.cli.diff:command", "What differs between two releases, or between upstream and the mirror."),
     "audit": ("mirror.cli.audit:command", "What a cluster runs that the mirror does not hold, or not so."),
     "prune": ("mirror.cli.prune:command", "What retention would delete from the mirror; --yes deletes it."),
+    "export": ("mirror.cli.export:command", "Releases into one file, to be carried across an air gap."),
+    "import": ("mirror.cli.import_:command", "What an export wrote, checked and brought into a mirror. No upstream."),
+    "rewrite": ("mirror.cli.rewrite:command", "Kubernetes manifests, their images pointed at the mirror."),
     "serve": ("mirror.cli.serve:command", "The service: sync on a schedule, and show what came of it."),
     "doctor": ("mirror.cli.doctor:command", "What is wrong, before a sync finds it, and what to do about it."),
+    "completion": ("mirror.cli.completion:command", "The completion script of a shell."),
     "config": ("mirror.cli.config:command", "Show, check or describe the configuration."),
     "demo": ("mirror.cli.demo:command", "The whole job, offline, with a small release made on the fly."),
 }
@@ -81,7 +86,7 @@ Exit codes:
   1    the world failed: network, refused credential, full disk, wrong bytes
   2    the input is wrong: an option, a configuration key, an unknown release
   3    refused, a human must decide: a tag moved, or was taken
-  4    plan, verify, diff and audit: not in step
+  4    plan, verify, diff, audit, rewrite --strict: not in step
   130  interrupted
 
 \b
@@ -143,8 +148,7 @@ class _Commands(click.Group):
         if cmd_name not in COMMANDS:
             return None
         module, _, attribute = COMMANDS[cmd_name][0].partition(":")
-        command: click.Command = getattr(importlib.import_module(module), attribute)
-        return command
+        return _shown_as_written(getattr(importlib.import_module(module), attribute))
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -172,10 +176,22 @@ class _Commands(click.Group):
         formatter.write_text(_EPILOG)  # at the margin: the epilog is sections of its own
 
 
+def _shown_as_written(command: click.Command) -> click.Command:
+    """*command*, and those below it, with help that keeps its lines where it says so, and is as wide as all of it.
+
+    click looks for a backspace before such a paragraph, and a raw docstring has a backslash and a letter.
+    """
+    command.help = (command.help or "").replace("\\b\n", "\b\n")
+    command.context_settings.update(_HELP_SETTINGS)
+    for below in command.commands.values() if isinstance(command, click.Group) else ():
+        _shown_as_written(below)
+    return command
+
+
 @click.group(
     cls=_Commands,
     help=_HELP,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    context_settings=_HELP_SETTINGS,
     no_args_is_help=True,
 )
 @click.option("--config", metavar="FILE", type=click.Path(path_type=Path), help="The configuration file (TOML).")

@@ -1,14 +1,47 @@
-"""Arguments and options that several commands share."""
+"""Arguments and options that several commands share, with what completes them: of the configuration, and no network."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import click
 
 from mirror.shard import Shard
 
-releases_argument = click.argument("releases", nargs=-1, metavar="[RELEASE]...")
+if TYPE_CHECKING:
+    from mirror.settings import Settings
+
+
+def _settings(context: click.Context) -> Settings | None:
+    """The settings of the command line so far; None where they are not valid, which is no matter of completion."""
+    import os
+
+    from mirror import settings
+    from mirror.errors import SettingsError
+
+    try:
+        return settings.load(context.find_root().params.get("config"), os.environ).settings
+    except SettingsError:
+        return None
+
+
+def _destinations(context: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
+    held = _settings(context)
+    return [name for name in (*(held.destinations if held else ()), "oci:") if name.startswith(incomplete)]
+
+
+def _releases(context: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
+    held = _settings(context)
+    names = dict.fromkeys((*held.releases, *held.channels) if held else ())
+    return [name for name in names if name.startswith(incomplete)]
+
+
+releases_argument = click.argument("releases", nargs=-1, metavar="[RELEASE]...", shell_complete=_releases)
 to_option = click.option(
     "--to",
     default="",
     metavar="DEST",
+    shell_complete=_destinations,
     help="A destination of the configuration, oci:DIR, or REGISTRY/PREFIX.  [default: all that are configured, "
     "else oci:./linkerd-mirror]",
 )
@@ -26,4 +59,10 @@ from_option = click.option(
     default="",
     metavar="RELEASE",
     help="The release that runs: it, and every release of the upgrade path from it, are mirrored too.",
+)
+accept_option = click.option(
+    "--accept",
+    multiple=True,
+    metavar="REFERENCE@DIGEST",
+    help="Settle a refusal: the tag is brought to this digest. May be given several times.",
 )

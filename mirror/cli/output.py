@@ -112,26 +112,9 @@ def printable(text: str) -> str:
     return "".join(mark if mark.isprintable() or mark == "\n" else repr(mark)[1:-1] for mark in text)
 
 
-def human_size(size: int) -> str:
-    """*size* in bytes, for people: `512 B`, `3.4 MB`; powers of 1000."""
-    amount = float(size)
-    for unit in ("B", "kB", "MB", "GB"):
-        if amount < 999.5:
-            return f"{amount:.0f} {unit}" if unit == "B" or amount >= 99.95 else f"{amount:.1f} {unit}"
-        amount /= 1000
-    return f"{amount:.1f} TB"
-
-
-def human_seconds(seconds: float) -> str:
-    """*seconds*, for people: `0.4 s`, `12 s`, `3 min 20 s`, `2 h 5 min`."""
-    if seconds < 9.95:
-        return f"{seconds:.1f} s"
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole // 60 % 60} min"
+def counted(count: int, what: str) -> str:
+    """*count* of *what*, in words: `1 chart`, `3 charts`."""
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
 def signatures_told(verdicts: Iterable[Verdict | None]) -> str:

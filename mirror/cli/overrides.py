@@ -13,8 +13,15 @@ from mirror.cli import output
 from mirror.cli.options import to_option
 
 if TYPE_CHECKING:
+    from mirror.app import App
     from mirror.cli.main import Context
+    from mirror.destinations.mirror import Mirror
+    from mirror.linkerd.overrides import Located
     from mirror.report import Proof
+    from mirror.values import Clerk
+
+Pin = Literal["digest", "tag"]
+Format = Literal["helm", "kustomize", "containerd", "images"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +29,10 @@ class _Answer:
     release: str
     destination: str
     texts: dict[str, str]
+    """By the name of the file that each is."""
+    images: tuple[Located, ...]
+    install: dict[str, str]
+    """By chart, how Helm installs it from the mirror."""
     proof: Proof
     problems: tuple[str, ...]
     notes: tuple[str, ...]
@@ -33,8 +44,21 @@ class _Answer:
 @click.argument("release")
 @to_option
 @click.option("--pin", type=click.Choice(["digest", "tag"]), help="Pin images to their digests, or name tags alone.")
+@click.option(
+    "--format",
+    "text_format",
+    type=click.Choice(["helm", "kustomize", "containerd", "images"]),
+    default="helm",
+    help="Helm values; a kustomize Component; a hosts.toml for each registry; or a list.  [default: helm]",
+)
 @click.option("--chart", "charts", multiple=True, metavar="CHART", help="Only this chart; may be given several times.")
-@click.option("-d", "--directory", type=click.Path(path_type=Path), metavar="DIR", help="Write DIR/CHART.yaml.")
+@click.option(
+    "-d",
+    "--directory",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Write DIR/CHART.yaml, or what the format is called.",
+)
 @click.option("--prove", is_flag=True, help="Render each chart with Helm, and hold every image to the mirror.")
 @output.output_option
 @click.pass_obj
@@ -42,7 +66,8 @@ def command(
     context: Context,
     release: str,
     to: str,
-    pin: Literal["digest", "tag"] | None,
+    pin: Pin | None,
+    text_format: Format,
     charts: tuple[str, ...],
     directory: Path | None,
     prove: bool,
@@ -50,34 +75,50 @@ def command(
 ) -> int:
     r"""Write the Helm values that point RELEASE's charts at the mirror, from the record there.
 
-    Needs no upstream; the mirror's tags are held to the record first. Only --prove reads the charts again.
+    Needs no upstream; the mirror's tags are held to the record first. Only --prove reads the charts again, and those
+    that the mirror holds where the chart repository does not answer.
 
     \b
     Examples:
       mirror overrides edge-26.8.3 --to registry.example.com/linkerd -d values
-      helm install linkerd-control-plane linkerd-edge/linkerd-control-plane -f values/linkerd-control-plane.yaml ...
+      helm upgrade --install linkerd-viz oci://registry.example.com/linkerd/charts/linkerd-viz --version 2026.8.3 \
+          -f values/linkerd-viz.yaml
+      # containerd on the nodes: what charts hard-code too, if the mirror has paths = "upstream"
+      mirror overrides edge-26.8.3 --format containerd -d /etc/containerd/certs.d
     """
-    answer = asyncio.run(_overrides(context, release, to, pin, charts, prove=prove))
+    asked = _Asked(release, to, pin, text_format, charts, prove)
+    answer = asyncio.run(_overrides(context, asked))
     files = _write(directory, answer.texts) if directory else []
     if output_format == "json":
-        output.print_json(_document(answer, files))
+        output.print_json(_document(answer, files, text_format))
     else:
-        _print(answer, files, prove=prove)
+        _print(answer, files, asked)
     return 1 if answer.proof == "failed" or answer.missing else 0
 
 
-async def _overrides(
-    context: Context, text: str, to: str, pin: Literal["digest", "tag"] | None, charts: tuple[str, ...], *, prove: bool
-) -> _Answer:
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    release: str
+    to: str
+    pin: Pin | None
+    text_format: Format
+    charts: tuple[str, ...]
+    is_proof_wanted: bool
+
+
+async def _overrides(context: Context, asked: _Asked) -> _Answer:
     from mirror import record as records
     from mirror.app import App
     from mirror.errors import UsageError
+    from mirror.library import charts_of
     from mirror.linkerd.release import Release
     from mirror.values import Clerk
     from mirror.verify import check
 
+    if asked.is_proof_wanted and asked.text_format != "helm":
+        raise UsageError("--prove renders charts with their Helm values, so it goes with --format helm alone")
     async with App(context.settings, context.environ) as app:
-        release, mirror = Release.parse(text), app.mirror(to)
+        release, mirror = Release.parse(asked.release), app.mirror(asked.to)
         if not mirror.pull_registry:
             raise UsageError(f"{mirror.place} is a layout: clusters pull by a name, so give it a pull_registry")
         record = await records.read(mirror.records, str(release), mirror.seal)
@@ -85,21 +126,28 @@ async def _overrides(
             raise UsageError(f"{mirror.place} has no record of {release}: run `mirror sync {release}` first")
         await check(mirror, record, app.signatures())
         wanted = app.wanted()
-        clerk = Clerk(mirror, record, replace(wanted, pin=pin) if pin else wanted)
-        wanted_charts = _chosen(charts, {chart.name for chart in record.charts}, str(release))
-        texts = {chart.name: clerk.values(chart) for chart in clerk.whole if chart.name in wanted_charts}
+        clerk = Clerk(mirror, record, replace(wanted, pin=asked.pin) if asked.pin else wanted)
+        wanted_charts = _chosen(asked.charts, {chart.name for chart in record.charts}, str(release))
+        texts = _texts(app, clerk, asked.text_format, wanted_charts)
+        commands = {facts.name: clerk.helm_command(facts) for facts in clerk.whole if facts.name in wanted_charts}
         proof: Proof = "not proven"
+        note = ""
         problems: dict[str, tuple[str, ...]] = {}
-        if prove:
-            proof, found = await clerk.prove(_helm(), await app.catalogue().charts(release), texts)
+        if asked.is_proof_wanted:
+            helm = _helm()
+            read, note = await charts_of(release, app.catalogue(), [mirror])
+            values = {name.removesuffix(".yaml"): text for name, text in texts.items()}
+            proof, found = await clerk.prove(helm, read, values)
             problems = dict(found)
         return _Answer(
             release=str(release),
             destination=mirror.name,
             texts=texts,
+            images=_located(clerk, wanted_charts),
+            install={chart: command for chart, command in commands.items() if command},
             proof=proof,
             problems=tuple(f"{chart}: {problem}" for chart, several in problems.items() for problem in several),
-            notes=clerk.notes,
+            notes=(*(clerk.notes if asked.text_format in ("helm", "kustomize") else ()), *([note] if note else [])),
             missing=tuple(
                 f"no values for {chart}: {missing.reference} is not in the mirror; run mirror sync {release}"
                 for missing in record.missing
@@ -107,6 +155,38 @@ async def _overrides(
                 if chart in wanted_charts
             ),
         )
+
+
+def _texts(app: App, clerk: Clerk, text_format: Format, charts: set[str]) -> dict[str, str]:
+    """By file, what *text_format* says of the images of *charts*."""
+    from mirror.linkerd import formats
+
+    located = _located(clerk, charts)
+    match text_format:
+        case "helm":
+            return {f"{chart.name}.yaml": clerk.values(chart) for chart in clerk.whole if chart.name in charts}
+        case "kustomize":
+            text = formats.kustomization(located, pin=clerk.wanted.pin, heading=clerk.heading)
+            return {"kustomization.yaml": text}
+        case "containerd":
+            paths = {image.image.reference: image.target.path for image in clerk.record.images}
+            asked = {each.reference: paths[each.reference] for each in located}
+            remedy = _remedy(clerk.mirror, clerk.record.release)
+            return dict(formats.hosts_files(asked, url=app.pull_url(clerk.mirror), remedy=remedy))
+        case "images":
+            return {"images.txt": "".join(f"{name}\n" for name in formats.mirrored(located))}
+
+
+def _remedy(mirror: Mirror, release: str) -> str:
+    return (
+        f'give the destination {mirror.name} paths = "upstream" in the configuration, in place of "{mirror.paths}",'
+        f" and run mirror sync {release}"
+    )
+
+
+def _located(clerk: Clerk, charts: set[str]) -> tuple[Located, ...]:
+    located = clerk.located
+    return tuple(located[image.reference] for image in clerk.images if charts & set(image.charts))
 
 
 def _helm() -> str:
@@ -130,27 +210,36 @@ def _chosen(charts: tuple[str, ...], known: set[str], release: str) -> set[str]:
 def _write(directory: Path, texts: dict[str, str]) -> list[str]:
     from mirror.values import write_file
 
-    return [str(write_file(directory / f"{chart}.yaml", text)) for chart, text in sorted(texts.items())]
+    return [str(write_file(directory / name, text)) for name, text in sorted(texts.items())]
 
 
-def _document(answer: _Answer, files: list[str]) -> dict[str, object]:
-    return {
+def _document(answer: _Answer, files: list[str], text_format: Format) -> dict[str, object]:
+    document: dict[str, object] = {
         "release": answer.release,
         "destination": answer.destination,
-        "charts": answer.texts,
+        "format": text_format,
         "files": files,
-        "proof": answer.proof,
-        "proof_problems": list(answer.problems),
         "notes": [*answer.notes, *answer.missing],
     }
+    if text_format == "helm":
+        charts = {name.removesuffix(".yaml"): text for name, text in answer.texts.items()}
+        proof = {"proof": answer.proof, "proof_problems": list(answer.problems)}
+        return document | {"charts": charts, "install": answer.install, **proof}
+    images = [
+        {"reference": each.reference, "repository": each.repository, "tag": each.tag, "digest": str(each.digest)}
+        for each in answer.images
+    ]
+    return document | {"texts": answer.texts, "images": images}
 
 
-def _print(answer: _Answer, files: list[str], *, prove: bool) -> None:
+def _print(answer: _Answer, files: list[str], asked: _Asked) -> None:
     if files:
         for file in files:
             output.print_line(file)
     else:
-        for chart, text in sorted(answer.texts.items()):
-            output.print_line(f"---\n# {chart}.yaml\n{text}" if len(answer.texts) > 1 else text.rstrip("\n"))
-    for line in (*answer.notes, *answer.missing, *answer.problems, *([answer.proof] if prove else [])):
+        joint = "---\n" if asked.text_format == "helm" else ""
+        for name, text in sorted(answer.texts.items()):
+            output.print_line(f"{joint}# {name}\n{text}" if len(answer.texts) > 1 else text.rstrip("\n"))
+    proof = [answer.proof] if asked.is_proof_wanted else []
+    for line in (*answer.notes, *answer.missing, *answer.problems, *proof):
         click.echo(output.printable(line), err=True)

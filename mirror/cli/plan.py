@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from mirror.amounts import human_size
 from mirror.cli import output
 from mirror.cli.journey import Journey, journey
 from mirror.cli.options import from_option, releases_argument, shard_option, to_option
@@ -50,7 +51,7 @@ def command(
         output.print_json({**report.document(), **passed.document()})
     else:
         passed.print()
-        _print(report)
+        print_report(report)
     return report.exit_code
 
 
@@ -65,7 +66,8 @@ async def _plan(
         return await surveyor.estimate(await surveyor.plan(passed.selectors, refresh=refresh)), passed
 
 
-def _print(report: PlanReport) -> None:
+def print_report(report: PlanReport) -> None:
+    """Prints *report* for people."""
     from mirror.plan import Keep
 
     if report.is_elsewhere:
@@ -77,7 +79,7 @@ def _print(report: PlanReport) -> None:
             type(image.action).__name__.lower(),
             image.target,
             str(image.digest or "")[:19],
-            output.human_size(image.size) if image.size else "",
+            human_size(image.size) if image.size else "",
             image.reason,
         )
         for image in report.images
@@ -93,8 +95,11 @@ def _print(report: PlanReport) -> None:
     kept = actions["keep"]
     if not report.images and report.problems:
         return
-    send = f"; {output.human_size(report.size)} to send" if report.size else ""
+    send = f"; {human_size(report.size)} to send" if report.size else ""
     stored = sum(report.storage.values())
     if stored != report.size:
-        send += f", {output.human_size(stored)} to store where no blob is mounted"
-    output.print_line(f"{counts}, {kept} in step{send}" if counts else f"in step: {kept} images")
+        send += f", {human_size(stored)} to store where no blob is mounted"
+    kept_charts = sum(image.kind == "chart" for image in report.images)
+    charts = f", {output.counted(kept_charts, 'chart')}" if kept_charts else ""
+    in_step = f"in step: {output.counted(kept - kept_charts, 'image')}{charts}"
+    output.print_line(f"{counts}, {kept} in step{send}" if counts else in_step)

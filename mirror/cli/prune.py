@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from mirror.amounts import human_size
 from mirror.cli import output
 from mirror.cli.options import to_option
 from mirror.cli.workloads import inventory_of
@@ -91,7 +92,7 @@ def _print_one(pruned: Pruned, *, is_done: bool) -> None:
     for line in (*pruned.notes, *pruned.problems):
         output.print_line(f"{pruned.destination}: {line}")
     if pruned.manifests or pruned.tags:
-        size = output.human_size(pruned.size)
+        size = human_size(pruned.size)
         what = f"{len(pruned.tags)} tags, {len(pruned.manifests)} manifests, {size}"
         told = f"deleted {what}" if is_done else f"{what} would be deleted: run it with --yes"
         output.print_line(f"{pruned.destination}: {told}")

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 
 import click
 
+from mirror.amounts import human_seconds, human_size
 from mirror.cli import output
 from mirror.cli.journey import Journey, journey
-from mirror.cli.options import from_option, releases_argument, shard_option, to_option
+from mirror.cli.options import accept_option, from_option, releases_argument, shard_option, to_option
 
 if TYPE_CHECKING:
     from mirror.cli.main import Context
-    from mirror.report import ReleaseReport, SyncReport
+    from mirror.report import ChartReport, ImageReport, ReleaseReport, SyncReport
     from mirror.shard import Shard
 
 
@@ -23,12 +24,7 @@ if TYPE_CHECKING:
 @to_option
 @from_option
 @click.option("--refresh", is_flag=True, help="Read the charts again, also of releases that are recorded.")
-@click.option(
-    "--accept",
-    multiple=True,
-    metavar="REFERENCE@DIGEST",
-    help="Settle a refusal: the tag is brought to this digest. May be given several times.",
-)
+@accept_option
 @shard_option
 @output.output_option
 @click.pass_obj
@@ -95,10 +91,11 @@ async def _sync(
             syncer = app.syncer(progress, to, parse_accepted(accept), shard)
             passed = await journey(app, syncer.surveyor.catalogue, start, releases)
             report = await syncer.sync(passed.selectors, refresh=refresh)
-        if publisher is None:
-            return report, passed
-        # what is asked for by hand is not what the configuration follows: it moves no channel
-        return await publisher.publish(report, {} if releases or start else report.newest), passed
+        if publisher is not None:
+            # what is asked for by hand is not what the configuration follows: it moves no channel
+            report = await publisher.publish(report, {} if releases or start else report.newest)
+        structlog.get_logger().info("sync.finished", **report.log_line())
+        return report, passed
 
 
 def print_report(report: SyncReport) -> None:
@@ -112,22 +109,24 @@ def print_report(report: SyncReport) -> None:
 def _print_release(report: ReleaseReport) -> None:
     name = f"{report.release} at {report.destination}"
     moved = [image for image in report.images if image.outcome != "kept" or image.reason]
-    if moved:
+    charts = [chart for chart in report.charts if chart.outcome != "kept" or chart.reason]
+    changed: list[ImageReport | ChartReport] = [*moved, *charts]
+    if changed:
         output.print_table(
             ["OUTCOME", "TARGET", "DIGEST", output.Column("SENT", is_right=True)],
             [
                 (
-                    image.outcome,
-                    image.target,
-                    str(image.digest or "")[:19],
-                    output.human_size(image.size) if image.size else "",
+                    part.outcome,
+                    part.target,
+                    str(part.digest or "")[:19],
+                    human_size(part.size) if part.size else "",
                 )
-                for image in moved
+                for part in changed
             ],
         )
-    for image in moved:
-        if image.reason:
-            output.print_line(f"  {image.outcome} {image.reference}: {image.reason}")
+    for part in changed:
+        if part.reason:
+            output.print_line(f"  {part.outcome} {part.reference}: {part.reason}")
     for note in (*report.notes, *report.proof_problems):
         output.print_line(f"  {note}")
     if report.problem:
@@ -139,15 +138,20 @@ def _print_release(report: ReleaseReport) -> None:
     if report.overrides:
         folder = report.overrides[0].rpartition("/")[0]
         earlier = " by an earlier run" if report.is_proof_recorded else ""
-        charts = "1 chart" if len(report.overrides) == 1 else f"{len(report.overrides)} charts"
-        output.print_line(f"values for {charts} in {folder}: {report.proof}{earlier}")
+        values = output.counted(len(report.overrides), "chart")
+        output.print_line(f"values for {values} in {folder}: {report.proof}{earlier}")
 
 
 def _summary(report: ReleaseReport) -> str:
+    charts = Counter(chart.outcome for chart in report.charts)
     if report.outcome == "in_step":
-        return f"in step, {len(report.images)} images"
+        held = f", {output.counted(len(report.charts), 'chart')}" if report.charts else ""
+        return f"in step, {output.counted(len(report.images), 'image')}{held}"
     counts = Counter(image.outcome for image in report.images)
     done = ", ".join(f"{count} {outcome}" for outcome, count in counts.most_common())
-    sent, seconds = sum(image.size for image in report.images), max(image.seconds for image in report.images)
-    work = f"; {output.human_size(sent)} sent in {output.human_seconds(seconds)}" if sent else ""
+    if charts:
+        done += f"; charts: {', '.join(f'{count} {outcome}' for outcome, count in charts.most_common())}"
+    sent = sum(image.size for image in report.images) + sum(chart.size for chart in report.charts)
+    seconds = max(image.seconds for image in report.images)
+    work = f"; {human_size(sent)} sent in {human_seconds(seconds)}" if sent else ""
     return f"{'brought in step' if report.outcome == 'synced' else report.outcome}: {done}{work}"

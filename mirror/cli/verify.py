@@ -55,16 +55,17 @@ async def _verify(context: Context, releases: tuple[str, ...], to: str, *, deep:
 def print_report(report: VerifyReport) -> None:
     """Prints *report* for people."""
     for release in report.releases:
-        for image in release.images:
-            for problem in image.problems:
-                output.print_line(f"  {image.reference}: {problem}")
+        for part in (*release.images, *release.charts):
+            for problem in part.problems:
+                output.print_line(f"  {part.reference}: {problem}")
         for reference in release.missing:
             output.print_line(f"  {reference}: was never brought into the mirror")
         how = "every byte read" if report.is_deep else "manifests read, blobs present"
         if signed := output.signatures_told(image.verdict for image in release.images):
             how += f"; {signed}"
+        held = f" and {output.counted(len(release.charts), 'chart')}" if release.charts else ""
         words = {
-            "in_step": f"in step: {len(release.images)} images, {how}",
+            "in_step": f"in step: {output.counted(len(release.images), 'image')}{held}, {how}",
             "not_in_step": "not in step",
             "failed": release.problem,
         }

@@ -32,13 +32,15 @@ class Mirror:
     """HOST[/PREFIX] that the cluster pulls by; empty for a layout that nobody pulls from."""
     open: Callable[[str], Destination]
     """The repository at a path, the prefix included."""
-    deleter: Deleter
-    """How what is there is deleted."""
     provider: Provider = field(default_factory=Plain)
     seal: Seal = field(default_factory=Seal)
     """Of its records."""
+    holds_charts: bool = True
+    """Charts go there too."""
     stores_once: bool = False
     """A blob is stored once, however many repositories hold it."""
+    deleter: Deleter | None = None
+    """How what is there is deleted; None where nothing ever is."""
 
     def path(self, path: str) -> str:
         """*path* with the prefix before it."""

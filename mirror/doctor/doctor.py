@@ -21,7 +21,7 @@ from mirror.linkerd.release import ProjectVersion, Release, Selector
 from mirror.oci.layout import LayoutRepository
 from mirror.oci.reference import Reference, Repository
 from mirror.oci.registry import RegistryRepository
-from mirror.plan import RECORD_NAME, targets
+from mirror.plan import RECORD_NAME, chart_target, targets
 from mirror.signatures import Signatures
 from mirror.tasks import gather
 
@@ -44,11 +44,14 @@ class Known:
     """Of the chart repositories."""
     images: tuple[Reference, ...]
     """Those of one release; empty where they cannot be known."""
+    names: tuple[str, ...] = ()
+    """Of the charts of that release."""
 
     def paths(self, mirror: Mirror) -> tuple[str, ...]:
         """The repositories of *mirror* that a sync writes to, the record's first."""
-        places = targets(self.images, paths=mirror.paths).values()
-        return tuple(dict.fromkeys(mirror.path(path) for path in (RECORD_NAME, *(place.path for place in places))))
+        places = [place.path for place in targets(self.images, paths=mirror.paths).values()]
+        charts = [chart_target(name, "").path for name in self.names if mirror.holds_charts]
+        return tuple(dict.fromkeys(mirror.path(path) for path in (RECORD_NAME, *places, *charts)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,14 +90,14 @@ class Doctor:
             return Known(tuple(charts), ())
         [release, *_] = await self.catalogue.select([first])
         try:
-            images = await self._images(release, is_listed=is_listed)
+            images, names = await self._parts(release, is_listed=is_listed)
         except UsageError:
             raise
         except MirrorError as exc:
             remedy = f"see what it says; `mirror images {release}` reads the same"
             unread = Finding(f"charts {release.channel}", "charts", "failed", str(exc), remedy)
             return Known((*charts, unread), ())
-        return Known(tuple(charts), tuple(Reference.parse(image.reference) for image in images))
+        return Known(tuple(charts), tuple(Reference.parse(image.reference) for image in images), tuple(names))
 
     async def examine(self, known: Known) -> DoctorReport:
         """All that is right and wrong; nothing that stays is written."""
@@ -182,18 +185,19 @@ class Doctor:
             )
         return Finding("charts", "versions", "ok", f"{versions.source} says which release a version of Linkerd is")
 
-    async def _images(self, release: Release, *, is_listed: bool) -> Sequence[Image]:
-        """The images of *release*: as a mirror has recorded them, else by its charts, if they can be read."""
+    async def _parts(self, release: Release, *, is_listed: bool) -> tuple[Sequence[Image], Sequence[str]]:
+        """The images of *release* and the names of its charts, as a mirror has recorded them or as they are read."""
         for record in await gather(*(self._record(mirror, release) for mirror in self.mirrors)):
             if record is not None:
-                return [recorded.image for recorded in record.images]
+                return [recorded.image for recorded in record.images], [chart.name for chart in record.charts]
         if not is_listed:
-            return ()
+            return (), ()
         from mirror.linkerd.images import release_images  # late: what is recorded needs no template
 
         try:
             async with asyncio.timeout(self.patience_s):
-                return release_images(await self.catalogue.charts(release))
+                charts = await self.catalogue.charts(release)
+                return release_images(charts), [chart.name for chart in charts]
         except TimeoutError as exc:
             raise silent(f"the chart repository of {release.channel}", self.patience_s) from exc
 

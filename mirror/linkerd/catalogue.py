@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Literal
 
 from mirror.errors import UnknownRelease, UsageError
+from mirror.linkerd.parts import Parts
 from mirror.linkerd.release import Newest, ProjectVersion, Release, Selector, select
 
 if TYPE_CHECKING:
@@ -76,15 +77,28 @@ class ChartCatalogue:
         return found
 
     async def charts(self, release: Release) -> tuple[Chart, ...]:
-        """Linkerd's own charts of *release*, those that are wanted; raises UnknownRelease with the nearest ones."""
+        """The charts of *release*, of Linkerd's own those that are wanted; raises UnknownRelease with the nearest."""
         index = await self.index(release.channel)
         entries = index.charts_of(release)
-        if self.charts_wanted != "all":
+        if self.charts_wanted != "all" and not index.lineup.charts:
             names = ", ".join(entry.name for entry in entries)
             entries = tuple(entry for entry in entries if entry.name in self.charts_wanted)
             if not entries:
                 raise UsageError(f"{release} has none of the charts {', '.join(self.charts_wanted)}: it has {names}")
         return await self.repository(release.channel).charts(entries)
+
+    async def parts(self, release: Release) -> Parts:
+        """What *release* consists of, by its charts; raises as `charts` does."""
+        from mirror.linkerd.images import release_images  # late: it reads templates
+
+        charts = await self.charts(release)
+        return Parts(tuple(chart.facts for chart in charts), release_images(charts), charts)
+
+    async def provenance(self, release: Release, chart: str) -> bytes:
+        """The provenance of one chart of *release*; empty where there is none."""
+        index = await self.index(release.channel)
+        entry = next((entry for entry in index.charts_of(release) if entry.name == chart), None)
+        return await self.repository(release.channel).provenance(entry) if entry else b""
 
     async def one(self, selector: Selector) -> Release:
         """The one release that *selector* asks for; raises UsageError if it asks for several."""

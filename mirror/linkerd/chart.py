@@ -13,6 +13,9 @@ Which entries are a release's:
     linkerd-crds, which has no appVersion     the control plane's own CalVer version (since edge-24.3.1); else as above,
                                               by what was published at the same time, and at last the newest that was
                                               there a day after the control plane
+
+A channel may consist of other charts than Linkerd's own (`Lineup`): the versions of the first of them, or the
+appVersions where those name the channel, are its releases, and the others go with it by the same.
 """
 
 from __future__ import annotations
@@ -27,7 +30,7 @@ import re
 import tarfile
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Any, Final
@@ -35,13 +38,14 @@ from urllib.parse import urljoin, urlsplit
 
 import yaml
 
-from mirror.errors import ChartError, UnknownRelease, UsageError
+from mirror.errors import AccessDenied, ChartError, NotFound, UnknownRelease, UsageError
 from mirror.linkerd.parts import Chart, Fetcher
 from mirror.linkerd.release import Release, nearest
 from mirror.tasks import gather
 
 INDEX_SIZE_MAX = 64 << 20
 ARCHIVE_SIZE_MAX = 4 << 20
+PROVENANCE_SIZE_MAX = 1 << 20
 UNPACKED_SIZE_MAX = 16 << 20  # of all files together; linkerd-crds, the largest, is below 4 MiB
 FILE_SIZE_MAX = 4 << 20
 FILES_MAX = 2000
@@ -78,21 +82,31 @@ class ChartEntry:
         return f"{self.name} {self.version}"
 
 
+@dataclass(frozen=True, slots=True)
+class Lineup:
+    """The charts that the releases of a channel consist of."""
+
+    channel: str = ""
+    charts: tuple[str, ...] = ()
+    """Empty: Linkerd's own. Else the first says what releases there are."""
+
+
 @dataclass(frozen=True)  # no slots: what is derived from the entries is kept
 class ChartIndex:
     """A chart repository's index: its entries by chart."""
 
     entries: Mapping[str, tuple[ChartEntry, ...]]
+    lineup: Lineup = field(default_factory=Lineup)
 
     @classmethod
-    def parse(cls, data: bytes) -> ChartIndex:
+    def parse(cls, data: bytes, lineup: Lineup | None = None) -> ChartIndex:
         """The index that *data* holds, as Helm writes it or any YAML or JSON; raises ChartError."""
         try:
             text = data.decode()
         except UnicodeDecodeError as exc:
             raise ChartError(f"the chart index is not UTF-8: {exc}") from exc
         listing = _by_lines(text)
-        return cls(_entries(_by_yaml(text) if listing is None else listing))
+        return cls(_entries(_by_yaml(text) if listing is None else listing), lineup or Lineup())
 
     def releases(self) -> tuple[Release, ...]:
         """The releases that the repository has, newest first within a channel."""
@@ -106,6 +120,9 @@ class ChartIndex:
     @cached_property
     def _main(self) -> Mapping[Release, ChartEntry]:
         """The chart that says what a release is, by release."""
+        if self.lineup.charts:
+            entries = reversed(self.entries.get(self.lineup.charts[0], ()))
+            return {release: entry for entry in entries if (release := self._versioned(entry))}
         return {**self._published[MAIN_CHARTS[1]], **self._published[MAIN_CHARTS[0]]}
 
     @cached_property
@@ -127,15 +144,38 @@ class ChartIndex:
         return [entry for entry in self.entries.get(CRDS, ()) if entry.created and not _is_calver(entry)]
 
     def charts_of(self, release: Release) -> tuple[ChartEntry, ...]:
-        """Linkerd's own charts of *release*, each at its version; raises UnknownRelease with the nearest ones."""
+        """The charts of *release*, each at its version; raises UnknownRelease with the nearest ones."""
         main = self._main
         if release not in main:
             near = " and ".join(str(each) for each in nearest(str(release), main))
             raise UnknownRelease(
                 f"the chart repository has no {release}" + (f": the nearest it has are {near}" if near else "")
             )
-        found = (self._chart_of(release, name) for name in OWN_CHARTS)
+        if self.lineup.charts:
+            found = (self._listed_with(release, name) for name in self.lineup.charts)
+        else:
+            found = (self._chart_of(release, name) for name in OWN_CHARTS)
         return tuple(entry for entry in found if entry is not None)
+
+    def _versioned(self, entry: ChartEntry) -> Release | None:
+        """The release that *entry* of the lineup's first chart is: its appVersion if that is one, else its version."""
+        channel = self.lineup.channel
+        named = _release(entry)
+        if named is not None and named.channel == channel:
+            return named
+        try:
+            return Release(channel, entry.version)
+        except UsageError:
+            return None
+
+    def _listed_with(self, release: Release, name: str) -> ChartEntry | None:
+        """The entry of *name* that goes with *release*: of its appVersion, else of the first chart's version."""
+        main, entries = self._main[release], self.entries.get(name, ())
+        if name == main.name:
+            return main
+        of_release = (entry for entry in entries if entry.app_version == str(release))
+        of_version = (entry for entry in entries if entry.version == main.version)
+        return next(of_release, None) or next(of_version, None)
 
     def _chart_of(self, release: Release, name: str) -> ChartEntry | None:
         """The version of chart *name* that goes with *release*."""
@@ -379,7 +419,7 @@ def read_archive(data: bytes, *, name: str, version: str, sha256: str, where: st
     if actual != sha256:
         raise ChartError(f"{where}: the archive has the digest sha256:{actual}, the chart index says sha256:{sha256}")
     files = _Unpacking(where).files(data)
-    metadata = _mapping(files.get("Chart.yaml"), f"{where}: Chart.yaml")
+    metadata = mapping(files.get("Chart.yaml"), f"{where}: Chart.yaml")
     if (metadata.get("name"), str(metadata.get("version"))) != (name, version):
         raise ChartError(
             f"{where}: the archive is of {metadata.get('name')!s:.100} {metadata.get('version')!s:.100}, "
@@ -392,7 +432,7 @@ def read_archive(data: bytes, *, name: str, version: str, sha256: str, where: st
         kube_version=str(metadata.get("kubeVersion") or ""),
         archive=data,
         sha256=sha256,
-        values=_mapping(files.get("values.yaml", ""), f"{where}: values.yaml"),
+        values=mapping(files.get("values.yaml", ""), f"{where}: values.yaml"),
         files=files,
     )
 
@@ -407,7 +447,8 @@ _ValuesLoader.yaml_implicit_resolvers = {
 }
 
 
-def _mapping(text: str | None, where: str) -> dict[str, Any]:
+def mapping(text: str | None, where: str) -> dict[str, Any]:
+    """The map that the YAML *text* holds, nothing for an empty one; raises ChartError naming *where* it is."""
     if text is None:
         raise ChartError(f"{where} is missing: this is not a chart")
     try:
@@ -488,7 +529,9 @@ class _Unpacking:
         return ChartError(f"{self._where}: {what}")
 
 
-_FILE = re.compile(r"(?:charts/[^/]+/)*(?:templates/.+|Chart\.yaml|values[^/]*\.yaml)|charts/[^/]+\.tgz")
+_FILE = re.compile(
+    r"(?:charts/[^/]+/)*(?:templates/.+|Chart\.yaml|values[^/]*\.yaml)|requirements\.yaml|charts/[^/]+\.tgz"
+)
 
 
 def _is_wanted(path: str) -> bool:
@@ -507,8 +550,9 @@ def _folder(files: Mapping[str, str], packed: str) -> str:
 class ChartRepository:
     """A chart repository at *url*, read through *fetcher*."""
 
-    def __init__(self, url: str, fetcher: Fetcher) -> None:
+    def __init__(self, url: str, fetcher: Fetcher, lineup: Lineup | None = None) -> None:
         self.url: Final = url.rstrip("/") + "/"
+        self._lineup = lineup or Lineup()
         self._fetcher = fetcher
         self._etag = ""
         self._index: ChartIndex | None = None
@@ -527,7 +571,7 @@ class ChartRepository:
                 raise ChartError(f"{url}: the answer has no chart index")
             return self._index
         try:
-            self._index = await asyncio.to_thread(ChartIndex.parse, fetched.body)
+            self._index = await asyncio.to_thread(ChartIndex.parse, fetched.body, self._lineup)
         except ChartError as exc:
             raise ChartError(f"{url}: {exc}") from exc
         self._etag = fetched.etag
@@ -546,6 +590,16 @@ class ChartRepository:
     async def charts(self, entries: Iterable[ChartEntry]) -> tuple[Chart, ...]:
         """The charts of *entries*, fetched at the same time."""
         return tuple(await gather(*map(self.chart, entries)))
+
+    async def provenance(self, entry: ChartEntry) -> bytes:
+        """The provenance file of *entry* (NAME.tgz.prov); empty where there is none, or one of another archive."""
+        try:
+            fetched = await self._fetcher.fetch(f"{self._archive_url(entry)}.prov", bound=PROVENANCE_SIZE_MAX)
+        except (NotFound, AccessDenied):  # a bucket that may not be listed answers 403 for what is not in it
+            return b""
+        signed = fetched.body or b""
+        # https://helm.sh/docs/topics/provenance: it names the archive's digest
+        return signed if f"sha256:{entry.sha256}".encode() in signed else b""
 
     def _archive_url(self, entry: ChartEntry) -> str:
         """Where the archive is; charts do not choose where we connect."""

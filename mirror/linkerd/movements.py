@@ -2,12 +2,13 @@
 
 A release is published once. An index whose newest release is older than one that was recorded went back, or an old copy
 of it is served (linkerd/linkerd2#10926); a chart archive with another digest under its old version was replaced.
-Neither says what is right, so both are said and nothing is decided.
+Neither says what is right, so both are said. A chart that a mirror holds is refused beside, as a tag that moved
+(charts.py); one that it does not hold is not decided on.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from mirror.errors import UnknownRelease
@@ -28,6 +29,15 @@ def went_back(index: ChartIndex, channel: str, recorded: Iterable[Release]) -> s
         f"the chart index of the channel {channel} went back: its newest release is {listed or 'none'}, and {newest} "
         "is recorded; somebody serves an old copy of it, or took releases back"
     )
+
+
+def listed_archives(index: ChartIndex | None, release: Release) -> Mapping[tuple[str, str], str]:
+    """The sha256 of each chart of *release* by name and version, as *index* has them if it was read."""
+    try:
+        entries = index.charts_of(release) if index else ()
+    except UnknownRelease:
+        return {}
+    return {(entry.name, entry.version): entry.sha256 for entry in entries}
 
 
 def moved(index: ChartIndex, release: Release, recorded: Sequence[ChartFacts]) -> tuple[str, ...]:

@@ -86,6 +86,8 @@ class Heading:
     mirror: str
     recorded: datetime
     """When these digests were first recorded."""
+    helm: str = ""
+    """The command that installs the chart from the mirror; empty where the mirror does not hold it."""
 
     def __post_init__(self) -> None:
         if self.recorded.tzinfo is None:
@@ -119,7 +121,7 @@ def values_file(
     body = list(_emitted(nested({path: setting.value for path, setting in settings.items()}), settings))
     if pull_secrets and chart.has_pull_secrets:
         body.append(f"{PULL_SECRETS}:")
-        body.extend(f"  - name: {_quoted(name)}" for name in sorted(set(pull_secrets)))
+        body.extend(f"  - name: {quoted(name)}" for name in sorted(set(pull_secrets)))
     return "\n".join([*head, *(body or ["{}"]), *foot]) + "\n"
 
 
@@ -263,6 +265,8 @@ def _head(chart: ChartFacts, images: Sequence[Image], heading: Heading, *, pin: 
     yield f"chart:     {chart.name} {chart.version}"
     yield f"mirror:    {heading.mirror}"
     yield f"recorded:  {recorded}"
+    if heading.helm:
+        yield f"install:   {heading.helm}"
     if unreachable := hardcoded(chart.name, images):
         yield ""
         yield "Hard-coded in the chart's templates, where no value reaches; pulled from upstream all the same:"
@@ -302,7 +306,7 @@ def _emitted(tree: Tree, settings: Mapping[str, _Setting], path: str = "", inden
         here = f"{path}.{key}" if path else key
         if isinstance(value, str):
             yield from (f"{indent}{_comment(remark)}" for remark in settings[here].remarks)
-            yield f"{indent}{_key(key)}: {_quoted(value)}"
+            yield f"{indent}{_key(key)}: {quoted(value)}"
         else:
             yield f"{indent}{_key(key)}:"
             yield from _emitted(value, settings, here, f"{indent}  ")
@@ -310,10 +314,10 @@ def _emitted(tree: Tree, settings: Mapping[str, _Setting], path: str = "", inden
 
 def _key(text: str) -> str:
     is_plain = _PLAIN_KEY.fullmatch(text) and text.lower() not in _RESERVED_KEYS
-    return text if is_plain else _quoted(text)
+    return text if is_plain else quoted(text)
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
     """*text* in double quotes (YAML 1.2, 5.7, escaped characters). PyYAML would do it too, but takes long to load."""
     return '"{}"'.format("".join(map(_escaped, text)))
 

@@ -90,6 +90,16 @@ class Image:
 
 
 @dataclass(frozen=True, slots=True)
+class Parts:
+    """What a release consists of."""
+
+    facts: tuple[ChartFacts, ...]
+    images: tuple[Image, ...]
+    archives: tuple[Chart, ...] = ()
+    """The charts themselves; none where only a record tells of them, and then values cannot be proven."""
+
+
+@dataclass(frozen=True, slots=True)
 class Fetched:
     """An answer: its body, None where it has not changed, and its ETag."""
 

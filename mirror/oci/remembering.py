@@ -13,6 +13,7 @@ from mirror.http.gate import Gate
 from mirror.oci.blob import Body
 from mirror.oci.content import Descriptor, Digest
 from mirror.oci.manifest import Manifest
+from mirror.oci.memory import BytesBody
 from mirror.oci.storage import Source
 
 SIZE_MAX = 128 * 1024  # bytes of one blob
@@ -57,27 +58,9 @@ class Remembering:
         """See Source."""
         data = self.known.get(blob.digest) or self._read.get(blob.digest)
         if data is not None:
-            return _Known(memoryview(data)[offset:])
+            return BytesBody(memoryview(data)[offset:])
         body = await self.source.open_blob(blob, offset=offset)
         return _Watched(body, blob.digest, self._read) if blob.size <= SIZE_MAX and not offset else body
-
-
-class _Known:
-    """A body from memory."""
-
-    def __init__(self, data: memoryview) -> None:
-        self._rest = data
-
-    def readinto(self, buffer: memoryview) -> int:
-        count = min(len(buffer), len(self._rest))
-        buffer[:count], self._rest = self._rest[:count], self._rest[count:]
-        return count
-
-    def close(self) -> None:
-        """Nothing is open."""
-
-    def abort(self) -> None:
-        """Nothing blocks."""
 
 
 class _Watched:

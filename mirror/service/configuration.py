@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 import structlog
@@ -24,8 +24,10 @@ class Configuration:
     load: Callable[[], Loaded]
     loaded: Loaded
     ledger: Ledger
+    _listens: str = field(init=False)
 
     def __post_init__(self) -> None:
+        self._listens = self.settings.server.listen
         self._tell()
 
     @property
@@ -43,12 +45,20 @@ class Configuration:
             return False
         for warning in loaded.warnings:
             log.warning("settings.variable_ignored", reason=warning)
-        if loaded.settings.server != self.settings.server:
-            log.warning("service.restart_needed", reason="server.listen has changed, which needs a restart")
         self.loaded = loaded
+        if self._restart:
+            log.warning("service.restart_needed", reason=self._restart)
         self._tell()
         log.info("service.configuration_loaded", path=str(loaded.path or ""), digest=self.ledger.configuration.digest)
         return True
+
+    @property
+    def _restart(self) -> str:
+        """What holds only after a restart, in words; empty for nothing."""
+        wanted = self.settings.server.listen
+        if wanted == self._listens:
+            return ""
+        return f"server.listen is {wanted} now, which holds after a restart: until then it is {self._listens}"
 
     def _tell(self) -> None:
         held = [[each.key, each.value] for each in self.loaded.describe()]
@@ -56,5 +66,6 @@ class Configuration:
             path=str(self.loaded.path or ""),
             digest=hashlib.sha256(json.dumps(held, sort_keys=True).encode()).hexdigest()[:12],
             loaded_at=datetime.now(UTC),
-            warnings=self.loaded.warnings,
+            warnings=(*self.loaded.warnings, *filter(None, [self._restart])),
         )
+        self.ledger.stuck_after = self.settings.schedule.stuck_after

@@ -5,15 +5,16 @@
     verified    what the last deep verification found, of every release that is recorded
     configuration, next_sync, next_deep_verify
 
-It is as large as what is asked for: of what is asked for no longer, the next run leaves nothing.
+It is as large as what is asked for: of what is asked for no longer, the next run leaves nothing. A release that is
+recorded and asked for no longer stays in *verified*, which a deep verification makes anew.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Literal, TypeAlias
 
 from mirror.record import RecordedImage
@@ -71,8 +72,12 @@ class Entry:
 
     @property
     def is_in_step(self) -> bool:
-        """What the last run said."""
-        return self.report.exit_code == 0
+        """Whether the last run has proven it."""
+        return self.wrong_since is None
+
+    def unproven(self, at: datetime) -> Entry:
+        """This after a run that did not prove it."""
+        return replace(self, in_step_since=None, wrong_since=self.wrong_since or at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,12 +119,20 @@ class Ledger:
     next_deep_verify: datetime | None = None
     newest: Mapping[str, str] = field(default_factory=dict)
     """By channel, the newest release that is asked for."""
+    stuck_after: timedelta = timedelta.max
+    """For how long nothing may move in a run."""
+    is_ready: bool = False
+    """Whether a sync has ended, whatever its outcome: what is told is known, and not only not yet looked at."""
     _count: int = 0
 
     @property
-    def is_ready(self) -> bool:
-        """Whether a sync has ended, whatever its outcome: what is told is known, and not only not yet looked at."""
-        return any(run.work == "sync" and run.outcome != "interrupted" for run in self.runs)
+    def stuck_s(self) -> float:
+        """Seconds for which nothing has moved in the run under way, if that is longer than it may be; else 0.
+
+        That something failed is movement, too: an upstream that is away makes no run stuck.
+        """
+        idle_s = self.progress.idle_s if self.current else 0.0
+        return idle_s if idle_s > self.stuck_after.total_seconds() else 0.0
 
     def begin(self, work: Work, why: Why, at: datetime) -> Run:
         """A run is under way."""
@@ -133,6 +146,17 @@ class Ledger:
         assert run.ended_at is not None, run  # noqa: S101 - whoever calls has set it
         self.current = None
         self.runs.appendleft(run)
+        self.is_ready = self.is_ready or (run.work == "sync" and run.outcome != "interrupted")
+
+    def keep(self, destinations: Collection[str]) -> None:
+        """Nothing is known of other destinations, which were taken out of the configuration."""
+        self.entries = {key: entry for key, entry in self.entries.items() if key[0] in destinations}
+        self.verified = {key: verified for key, verified in self.verified.items() if key[0] in destinations}
+
+    def unproven(self) -> None:
+        """A sync could do nothing at all: no release was proven to be in step."""
+        now = datetime.now(UTC)
+        self.entries = {key: entry.unproven(now) for key, entry in self.entries.items()}
 
     def synced(self, report: SyncReport, held: Mapping[Key, tuple[datetime, Sequence[RecordedImage]]]) -> None:
         """The releases are those of *report*; *held* is what was read of records that are new to us."""
@@ -146,10 +170,10 @@ class Ledger:
         key = (report.destination, report.release)
         before = self.entries.get(key)
         entry = replace(before, report=report, tried_at=now) if before else Entry(report, now)
-        if entry.is_in_step:
+        if report.exit_code == 0:
             entry = replace(entry, in_step_at=now, in_step_since=entry.in_step_since or now, wrong_since=None)
         else:
-            entry = replace(entry, in_step_since=None, wrong_since=entry.wrong_since or now)
+            entry = entry.unproven(now)
         if key in held:
             recorded_at, images = held[key]
             entry = replace(entry, recorded_at=recorded_at, held={image.image.reference: image for image in images})

@@ -1,17 +1,18 @@
-"""The process: loop and server side by side, until a signal ends both.
+"""The process: loop and server side by side, until a signal ends both, or one of them ends by itself.
 
     SIGHUP             the configuration is read again
-    SIGTERM, SIGINT    the loop is cancelled: blobs on their way are given up, no tag is written; the server stops
-    a second one, or GRACE_S later    the process ends at once
+    SIGTERM, SIGINT    the loop is cancelled: blobs on their way are given up, no tag is written; then the server stops
+    neither            loop or server have broken: the other is stopped, and the process fails, so that it is started
+                       again; half of a service is none
 
-The next start goes on from there: what was sent is found, and nothing else is sent again.
+The next start goes on from there: what was sent is found, and nothing else is sent again. What does not end by itself
+is signals.py's.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import signal
 import socket
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -20,11 +21,12 @@ import structlog
 import uvicorn
 
 from mirror.app import App
-from mirror.errors import UsageError
+from mirror.errors import UsageError, WorldError
 from mirror.service.configuration import Configuration
 from mirror.service.ledger import Ledger
 from mirror.service.loop import Loop
 from mirror.service.metrics import Metrics
+from mirror.service.signals import Signals, end_anyway
 from mirror.service.web import application
 from mirror.settings import Settings
 
@@ -51,7 +53,6 @@ class Service:
     ledger: Ledger
     environ: Mapping[str, str]
     metrics: Metrics = field(init=False)
-    _ended_by: signal.Signals | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         self.metrics = Metrics(self.ledger, self.configuration)
@@ -62,7 +63,7 @@ class Service:
         loop = Loop(self.configuration, self.ledger, self._open_app, [self.metrics])
         server = _Server(
             uvicorn.Config(
-                application(self.ledger, self.configuration.settings.schedule.stuck_after, self.metrics),
+                application(self.ledger, exposition=self.metrics.exposition),
                 log_config=None,
                 access_log=False,
                 lifespan="off",
@@ -73,43 +74,52 @@ class Service:
             )
         )
         with bound:
-            address = bound.getsockname()
-            log.info("service.started", listen=f"{address[0]}:{address[1]}")
+            log.info("service.started", listen=_place(bound))
             serving = asyncio.create_task(server.serve(sockets=[bound]))
             working = asyncio.create_task(loop.run())
-            self._heed_signals(loop, working)
-            try:
-                await asyncio.wait({serving, working}, return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                working.cancel()
-                server.should_exit = True
-                await asyncio.wait({serving, working})
-        for task in (serving, working):
-            if not task.cancelled() and (exc := task.exception()):
-                raise exc
-        log.info("service.stopped", by=self._ended_by.name if self._ended_by else "")
-        return 130 if self._ended_by == signal.SIGINT else 0
+            signals = Signals(working.cancel, loop.reload)
+            signals.heed()
+            await asyncio.wait({serving, working}, return_when=asyncio.FIRST_COMPLETED)
+            if signals.ended_by is None:
+                broken = _why_it_ended(serving, working)
+                end_anyway(1, str(broken))
+            working.cancel()
+            server.should_exit = True
+            await asyncio.wait({serving, working})
+        if signals.ended_by is None:
+            raise broken
+        log.info("service.stopped", by=signals.ended_by.name)
+        return signals.exit_code
 
     def _open_app(self, settings: Settings) -> App:
         app = App(settings, self.environ, meter=self.metrics.wire)
         self.metrics.expect({mirror.name for mirror in app.mirrors()}, app.hosts())
         return app
 
-    def _heed_signals(self, loop: Loop, working: asyncio.Task[None]) -> None:
-        def end(number: signal.Signals) -> None:
-            log.info("service.stopping", by=number.name)
-            self._ended_by = number
-            working.cancel()
 
-        running = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            running.add_signal_handler(number, end, number)
-        running.add_signal_handler(signal.SIGHUP, loop.reload)
+def _why_it_ended(serving: asyncio.Task[None], working: asyncio.Task[None]) -> BaseException:
+    """What broke loop or server, of which at least one has ended."""
+    for task in (working, serving):
+        if task.done() and not task.cancelled() and (exc := task.exception()):
+            return exc
+    which = "the loop that does the work" if working.done() else "the server of HTTP"
+    return WorldError(f"{which} has ended by itself")
+
+
+def _place(bound: socket.socket) -> str:
+    host, port = bound.getsockname()[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def listening(host: str, port: int) -> socket.socket:
-    """A socket that listens at *host*, a name or an address, and *port*; raises UsageError where it cannot."""
+    """A socket that listens at *host*, a name or an address, and *port*; raises UsageError where it cannot.
+
+    `::` is every address, of IPv4 too, whatever the system's default is; without IPv6 it is 0.0.0.0.
+    """
     try:
+        if host == "::" and socket.has_dualstack_ipv6():
+            return socket.create_server((host, port), family=socket.AF_INET6, backlog=_BACKLOG, dualstack_ipv6=True)
+        host = "0.0.0.0" if host == "::" else host  # noqa: S104 - that is what was asked for
         family, kind, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]

@@ -63,6 +63,9 @@ def _duration(value: object) -> timedelta:
     return parse_duration(value)
 
 
+ChartName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,127}$")]
+
+
 def _names(value: object) -> tuple[str, ...] | Literal["all"]:
     if value == "all":
         return "all"
@@ -204,6 +207,9 @@ class Channel(_Table):
     """A line of releases, and the chart repository that lists them."""
 
     chart_repository: Url
+    charts: tuple[ChartName, ...] = ()
+    """Empty: Linkerd's own, which say by their appVersion what release they are of. Else these, and the versions of the
+    first are the releases: CHANNEL-VERSION."""
 
 
 class Registry(_Table):
@@ -264,6 +270,8 @@ class _OfRegistry(_Table):
     registry: str
     prefix: str = ""
     paths: Literal["flat", "upstream"] = "flat"
+    charts: bool = True
+    """Charts go there too; false for a registry that takes images alone."""
     pull_registry: str = ""
     """HOST[/PREFIX] that the cluster pulls by, in place of REGISTRY/PREFIX."""
 
@@ -368,6 +376,8 @@ class LayoutDestination(_Table):
     kind: Literal["layout"]
     directory: Path
     paths: Literal["flat", "upstream"] = "flat"
+    charts: bool = True
+    """As for a registry."""
     pull_registry: str = ""
     """HOST[/PREFIX] that the cluster pulls by; without it there are no overrides."""
 
@@ -487,6 +497,10 @@ class Retention(_Table):
     """Releases that run somewhere: they stay, and what lies on the upgrade path from them to what is asked for."""
 
 
+_YEAR = timedelta(days=366)
+_LISTEN = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):(?P<port>[0-9]{1,5})")
+
+
 class Schedule(_Table):
     """When `mirror serve` works."""
 
@@ -496,9 +510,9 @@ class Schedule(_Table):
     timezone: str = "UTC"
     """Of cron."""
     jitter: Duration = timedelta(minutes=5)
-    """A run begins this much later at most."""
+    """A run begins this much later at most, and no later than by a tenth of *every*."""
     retry_after_failure: Duration = timedelta(minutes=5)
-    """After a run that failed, not one that was refused; 0s: the next regular one."""
+    """After a run that failed, then twice as long; not after one that was refused. 0s: the next regular one."""
     deep_verify: Duration = timedelta(hours=168)
     """How often every byte in the mirrors is read and hashed; 0s: never."""
     stuck_after: Duration = timedelta(minutes=30)
@@ -512,6 +526,9 @@ class Schedule(_Table):
             raise PydanticCustomError("entry", "every must be a second or more")
         if not self.stuck_after:
             raise PydanticCustomError("entry", "stuck_after must be longer than nothing")
+        for key in ("every", "jitter", "retry_after_failure", "deep_verify", "stuck_after"):
+            if getattr(self, key) > _YEAR:
+                raise PydanticCustomError("entry", "{key} must be a year (8784h) or less", {"key": key})
         try:
             ZoneInfo(self.timezone)
         except (ZoneInfoNotFoundError, ValueError, OSError) as exc:
@@ -536,8 +553,8 @@ class Server(_Table):
     @field_validator("listen")
     @classmethod
     def _check_listen(cls, listen: str) -> str:
-        host, colon, port = listen.rpartition(":")
-        if not colon or not host or not port.isdecimal() or int(port) > 65535 or (":" in host and host[0] != "["):
+        matched = _LISTEN.fullmatch(listen)
+        if matched is None or int(matched["port"]) > 65535:
             raise ValueError("expected HOST:PORT, as 127.0.0.1:8080 or [::]:8080")
         return listen
 

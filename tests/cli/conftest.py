@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 
@@ -68,6 +68,19 @@ class Desk:
             text=True,
             env=os.environ | {"PYTHONPATH": str(PROJECT)} | environ,
         )
+
+    def fed(self, stdin: IO[bytes] | int, *arguments: str) -> Said:
+        """Runs the program in a process of its own, with that as stdin; a pipe has nothing in it."""
+        with subprocess.Popen(
+            [sys.executable, "-m", "mirror", *arguments],
+            stdin=stdin,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=os.environ | {"PYTHONPATH": str(PROJECT)},
+        ) as process:
+            out, err = process.communicate(timeout=60)
+        return Said(process.returncode, out, err)
 
 
 @pytest.fixture

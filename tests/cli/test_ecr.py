@@ -13,9 +13,10 @@ from tests.cli.conftest import Desk
 from tests.destinations.ecr.least import denied_to
 from tests.destinations.ecr.test_api import LIFECYCLE, POLICY
 from tests.servers.ecr import Ecr, EcrError
-from tests.servers.upstream import RELEASE
+from tests.servers.upstream import CHARTS, RELEASE
 
-NAMES = ["linkerd/controller", "linkerd/mirror-record", "linkerd/prometheus", "linkerd/proxy", "linkerd/web"]
+IMAGES = ["linkerd/controller", "linkerd/mirror-record", "linkerd/prometheus", "linkerd/proxy", "linkerd/web"]
+NAMES = sorted([*IMAGES, *(f"linkerd/charts/{chart}" for chart in CHARTS)])
 SECRET = "hunter2-of-aws"
 
 

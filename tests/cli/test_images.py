@@ -90,3 +90,17 @@ def test_out_of_reach(desk: Desk) -> None:
     assert 1 == said.code
     [sentence] = said.sentences
     assert "127.0.0.1:1" in sentence
+
+
+def test_without_the_chart_repository(desk: Desk) -> None:
+    """The images of a release that a destination holds, with a note."""
+    desk.run("sync", RELEASE, "--to", "oci:out")
+    there = desk.run("images", RELEASE, "-o", "json").document
+    desk.upstream.charts.files.clear()
+    here = desk.run("images", RELEASE, "--to", "oci:out", "-o", "json")
+    nowhere = desk.run("images", RELEASE, "--to", "oci:other")
+
+    assert (0, there["images"], []) == (here.code, here.document["images"], there["notes"])
+    assert "the charts are those that oci:out holds" in here.document["notes"][0]
+    assert "the charts are those that oci:out holds" in here.err
+    assert 1 == nowhere.code

@@ -51,6 +51,15 @@ class TestHelp:
         assert "[]" == out.splitlines()[-1]
         assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 0.3
 
+    @pytest.mark.parametrize("name", sorted(COMMANDS))
+    def test_each_command_has_examples(self, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+        """On lines of their own, as they are typed; each names the command, and a comment says what for."""
+        assert 0 == run([name, "--help"])
+
+        shown = re.search(r"^  Examples:\n((?:    .*\n)+)", capsys.readouterr().out, re.MULTILINE)
+        assert shown is not None
+        assert f"mirror {name}" in shown[1] or f" {name} " in shown[1] or shown[1].rstrip().endswith(f" {name}")
+
     def test_it_ends_with_exit_codes_and_configuration(self, capsys: pytest.CaptureFixture[str]) -> None:
         """Every command, every exit code, and where configuration is read from."""
         assert 0 == run(["--help"])

@@ -101,6 +101,8 @@ def test_no_record(desk: Desk, fake: FakeRegistry) -> None:
         (["--to", "oci:out"], "pull_registry"),
         (["--to", "nonsense"], "'nonsense'"),
         (["--prove"], "Helm"),
+        (["--prove", "--format", "images"], "--format helm alone"),
+        (["--format", "containerd"], 'give the destination production paths = "upstream"'),
     ],
 )
 def test_wrong_input(synced: Desk, arguments: list[str], word: str) -> None:
@@ -166,3 +168,71 @@ def test_prometheus_is_there(synced: Desk) -> None:
 
     assert "pull.example.com/l5d" == values["prometheus"]["image"]["registry"]
     assert str(synced.upstream.images[PROMETHEUS].digest) in values["prometheus"]["image"]["tag"]
+
+
+def test_formats(synced: Desk) -> None:
+    """Each has its file, of the charts that are asked for; JSON has the texts, and the images as data."""
+    digest = synced.upstream.images[CONTROLLER].digest
+    chart = ("--chart", "linkerd-control-plane")
+    written = synced.run("overrides", RELEASE, "--format", "images", "-d", "lists", *chart)
+    said = synced.run("overrides", RELEASE, "--format", "kustomize", "-o", "json", *chart)
+
+    assert ["lists/images.txt"] == written.out.splitlines()
+    names = Path("lists/images.txt").read_text().splitlines()
+    assert [f"pull.example.com/l5d/controller:{RELEASE}@{digest}"] == names[:1]
+    assert 2 == len(names)
+    assert [CONTROLLER, PROXY] == [each["reference"] for each in said.document["images"]]
+    component = yaml.safe_load(said.document["texts"]["kustomization.yaml"])
+    assert ["cr.l5d.io/linkerd/controller", "cr.l5d.io/linkerd/proxy"] == [each["name"] for each in component["images"]]
+
+
+def test_containerd(desk: Desk, fake: FakeRegistry) -> None:
+    """A hosts.toml for each registry that the release names, by the scheme that the registry has."""
+    destination = {"kind": "registry", "registry": fake.host, "prefix": "l5d", "paths": "upstream"}
+    desk.configure(destinations={"production": destination})
+    assert 0 == desk.run("sync", RELEASE).code
+    written = desk.run("overrides", RELEASE, "--format", "containerd", "-d", "certs.d")
+    shown = desk.run("overrides", RELEASE, "--format", "containerd")
+
+    assert ["certs.d/cr.l5d.io/hosts.toml", "certs.d/docker.io/hosts.toml"] == written.out.splitlines()
+    assert f'[host."http://{fake.host}/v2/l5d/docker.io"]' in Path("certs.d/docker.io/hosts.toml").read_text()
+    assert "# cr.l5d.io/hosts.toml" in shown.out.splitlines()
+
+
+def test_how_a_chart_is_installed(synced: Desk) -> None:
+    """From the mirror, by the name that the cluster pulls by; in the head of its values, and in JSON."""
+    command = (
+        "helm upgrade --install linkerd-viz oci://pull.example.com/l5d/charts/linkerd-viz --version 2026.8.1 "
+        "-f linkerd-viz.yaml"
+    )
+    text = synced.run("overrides", RELEASE, "--chart", "linkerd-viz")
+    document = synced.run("overrides", RELEASE, "-o", "json").document
+
+    assert f"# install:   {command}" in text.out
+    assert set(CHARTS) == set(document["install"])
+    assert command == document["install"]["linkerd-viz"]
+
+
+def test_proven_without_the_chart_repository(desk: Desk, fake: FakeRegistry, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the charts that the mirror holds, which a note says."""
+    monkeypatch.undo()
+    helm = require("helm")
+    monkeypatch.chdir(desk.directory)
+    monkeypatch.setenv("PATH", str(Path(helm).parent))
+    assert 0 == desk.run("sync", RELEASE, "--to", f"{fake.host}/l5d").code
+    desk.upstream.charts.files.clear()
+    said = desk.run("overrides", RELEASE, "--to", f"{fake.host}/l5d", "--prove", "-o", "json")
+
+    assert (0, "proven") == (said.code, said.document["proof"])
+    [note] = [note for note in said.document["notes"] if "the charts are those" in note]
+    assert f"{fake.host}/l5d holds" in note
+
+
+def test_a_chart_that_is_another_now(synced: Desk, fake: FakeRegistry) -> None:
+    """The mirror is not what was recorded, and no values are given."""
+    charts = fake.repositories["l5d/charts/linkerd-viz"]
+    charts.tags["2026.8.1"] = fake.repositories["l5d/web"].tags[RELEASE]
+    said = synced.run("overrides", RELEASE)
+
+    assert 3 == said.code
+    assert "charts/linkerd-viz:2026.8.1 names" in said.sentences[0]

@@ -6,7 +6,7 @@ import pytest
 
 from tests.cli.conftest import Desk
 from tests.servers.fake import FakeRegistry
-from tests.servers.upstream import BASE, NEXT, RELEASE, THIRD_PARTY, references, two_platforms
+from tests.servers.upstream import BASE, CHARTS, NEXT, RELEASE, THIRD_PARTY, references, two_platforms
 
 WEB = references()[2]
 
@@ -17,7 +17,7 @@ def test_a_table(desk: Desk) -> None:
 
     assert 4 == said.code
     assert ["ACTION", "TARGET", "DIGEST", "BYTES", "REASON"] == said.out.splitlines()[0].split()
-    assert "4 to copy, 0 in step" in said.out
+    assert "7 to copy, 0 in step" in said.out
     assert "to send" in said.out
     assert not (desk.directory / "out").exists()
 
@@ -28,9 +28,11 @@ def test_json(desk: Desk) -> None:
 
     assert 4 == said.code
     actions = said.document["actions"]
-    keys = {"destination", "release", "reference", "target", "action", "digest", "bytes", "reason"}
+    keys = {"kind", "destination", "release", "reference", "target", "action", "digest", "bytes", "reason"}
     assert all(keys <= action.keys() for action in actions)
-    assert references() == sorted(action["reference"] for action in actions)
+    by_kind = {kind: [one["reference"] for one in actions if one["kind"] == kind] for kind in ("image", "chart")}
+    assert references() == sorted(by_kind["image"])
+    assert [f"charts/{chart}:2026.8.1" for chart in CHARTS] == sorted(by_kind["chart"])
     assert 0 < said.document["bytes"] < sum(action["bytes"] for action in actions)
 
 
@@ -39,9 +41,10 @@ def test_it_is_what_a_sync_sends(desk: Desk) -> None:
     planned = desk.run("plan", "--to", "oci:out", "-o", "json").document
     done = desk.run("sync", "--to", "oci:out", "-o", "json").document
 
-    assert planned["bytes"] == sum(image["bytes"] for image in done["releases"][0]["images"])
+    parts = [*done["releases"][0]["images"], *done["releases"][0]["charts"]]
+    assert planned["bytes"] == sum(part["bytes"] for part in parts)
     assert {action["reference"]: action["digest"] for action in planned["actions"]} == {
-        image["reference"]: image["digest"] for image in done["releases"][0]["images"]
+        part["reference"]: part["digest"] for part in parts
     }
 
 
@@ -55,7 +58,7 @@ def test_what_a_destination_stores(desk: Desk, fake: FakeRegistry) -> None:
 
     assert {"disk": planned["bytes"]} == planned["storage"]
     assert {"disk": planned["bytes"], "registry": planned["bytes"] + 3 * len(BASE)} == both["storage"]
-    assert table.endswith("58.3 kB to send, 226 kB to store where no blob is mounted")
+    assert table.endswith("59.8 kB to send, 228 kB to store where no blob is mounted")
     assert "store" not in desk.run("plan", "--to", "disk").out
 
 
@@ -65,7 +68,7 @@ def test_in_step(desk: Desk) -> None:
     said = desk.run("plan", "--to", "oci:out")
 
     assert 0 == said.code
-    assert "in step: 4 images" in said.out
+    assert "in step: 4 images, 3 charts" in said.out
 
 
 def test_an_upgrade(desk: Desk) -> None:
@@ -87,7 +90,7 @@ def test_a_refusal(desk: Desk) -> None:
 
     assert 3 == said.code
     assert "a released tag moved upstream" in said.out
-    assert "1 to refuse, 3 in step" in said.out
+    assert "1 to refuse, 6 in step" in said.out
 
 
 @pytest.mark.parametrize("arguments", [["edge-26.8.11"], ["--to", "nonsense"], ["nightly"]])

@@ -37,7 +37,7 @@ class TestAnswers:
         said = desk.run("sync", "--to", "oci:out")
 
         assert 0 == said.code
-        assert f"{RELEASE} at oci-out: in step, 4 images" in said.out
+        assert f"{RELEASE} at oci-out: in step, 4 images, 3 charts" in said.out
         assert "OUTCOME" not in said.out
 
     def test_json(self, desk: Desk, open_distribution: Distribution, path: str) -> None:

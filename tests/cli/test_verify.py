@@ -21,7 +21,7 @@ def test_in_step_without_upstream(desk: Desk) -> None:
     shallow, deep = desk.run("verify", "--to", "oci:out"), desk.run("verify", "--to", "oci:out", "--deep")
 
     assert (0, 0) == (shallow.code, deep.code)
-    assert f"{RELEASE} at oci-out: in step: 4 images, manifests read, blobs present\n" == shallow.out
+    assert f"{RELEASE} at oci-out: in step: 4 images and 3 charts, manifests read, blobs present\n" == shallow.out
     assert "every byte read" in deep.out
 
 

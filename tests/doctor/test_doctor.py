@@ -22,7 +22,7 @@ from tests.servers.certificates import make_certificates
 from tests.servers.distribution import PASSWORD, USERNAME, Distribution
 from tests.servers.fake import ALWAYS, FakeRegistry, Fault, Harm, answer, becomes, fake_registry, header, refusal
 from tests.servers.loopback import Response
-from tests.servers.upstream import NEXT, RELEASE, Upstream, references, upstream_server
+from tests.servers.upstream import CHARTS, NEXT, RELEASE, Upstream, references, upstream_server
 
 SOURCE, DESTINATION = "source ghcr.io", "destination test"
 CONTROLLER = references()[0]
@@ -616,7 +616,7 @@ class TestProviders:
         """Is beside what holds for every registry; it is asked about every repository, the record's too."""
         report = await examine(into(upstream, fake.host), provider=(provider := Examined()))
 
-        names = ("controller", "mirror-record", "prometheus", "proxy", "web")
+        names = ("controller", "mirror-record", "prometheus", "proxy", "web", *(f"charts/{chart}" for chart in CHARTS))
         assert [{f"l5d/{name}" for name in names}] == provider.asked
         assert "it is there" == lines(report, DESTINATION)["project"].told
         assert "ok" == states(report, DESTINATION)["pull"]

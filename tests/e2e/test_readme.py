@@ -11,15 +11,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from mirror.linkerd.images import release_images
 from mirror.oci.reference import Reference
-from mirror.settings import Settings
+from mirror.settings import Settings, load
 from tests.documents import blocks, mentioned, missing_links, unknown_options
 from tests.e2e.conftest import Start
 from tests.linkerd import charts
 from tests.program import PROJECT
 from tests.servers.distribution import Distribution
+from tests.servers.tools import require
 from tests.servers.upstream import Upstream, two_platforms, upstream_server
 
 README = (PROJECT / "README.md").read_text()
@@ -84,6 +86,22 @@ def _shape(line: str) -> str:
 def test_its_configurations(block: str) -> None:
     """Every key is known, every value is right."""
     Settings.model_validate(tomllib.loads(block))
+
+
+@pytest.mark.parametrize("block", blocks(README, "yaml"))
+def test_its_values(block: str, tmp_path: Path) -> None:
+    """The chart takes them, and the configuration that comes of them is one that mirror loads."""
+    (tmp_path / "values.yaml").write_text(block)
+    arguments = ["template", "mirror", str(PROJECT / "helm/mirror"), "-f", str(tmp_path / "values.yaml")]
+    done = subprocess.run([require("helm"), *arguments], capture_output=True, text=True, check=False)
+
+    assert 0 == done.returncode, done.stderr
+    [held] = [each for each in yaml.safe_load_all(done.stdout) if "config.toml" in (each or {}).get("data", {})]
+    file = tmp_path / "config.toml"
+    file.write_text(held["data"]["config.toml"])
+    loaded = load(file, {"MIRROR_REGISTRIES__REGISTRY_EXAMPLE_COM__USERNAME": "of the Secret"})
+    assert loaded.settings.overrides.config_maps.enabled
+    assert () == loaded.warnings
 
 
 @pytest.mark.parametrize("command", mentioned(README))

@@ -30,7 +30,7 @@ def document(upstream: Upstream, fake: FakeRegistry) -> dict[str, Any]:
 
 
 def test_releases_in_step(upstream: Upstream, fake: FakeRegistry, document: dict[str, Any], start: Start) -> None:
-    """Each costs two HEADs an image and one GET of its record, and memory grows by little."""
+    """Each costs two HEADs an image, one HEAD a chart and one GET of its record, and memory grows by little."""
 
     def sync(count: int) -> int:
         """The peak of memory."""
@@ -42,9 +42,10 @@ def test_releases_in_step(upstream: Upstream, fake: FakeRegistry, document: dict
         return peak_of(err)
 
     def asked(registry: FakeRegistry) -> Counter[str]:
-        """Requests for manifests of Linkerd's images by method, and for records."""
+        """Requests for manifests of Linkerd's images by method, of charts, and for records."""
+        kinds = {"mirror-record": "record", "charts": "chart"}
         return Counter(
-            f"{seen.method} {'record' if '/mirror-record/' in seen.path else 'image'}"
+            f"{seen.method} {next((kind for part, kind in kinds.items() if f'/{part}/' in seen.path), 'image')}"
             for seen in registry.requests
             if "/manifests/" in seen.path and "/prometheus/" not in seen.path
         )
@@ -54,5 +55,5 @@ def test_releases_in_step(upstream: Upstream, fake: FakeRegistry, document: dict
     for count in (COUNT // 2, COUNT):
         peaks.append(sync(count))
         assert {"HEAD image": 3 * count} == asked(upstream.registry)
-        assert {"HEAD image": 3 * count, "GET record": count} == asked(fake)
+        assert {"HEAD image": 3 * count, "HEAD chart": 3 * count, "GET record": count} == asked(fake)
     assert peaks[1] - peaks[0] < GROWTH_MAX * COUNT // 2

@@ -151,21 +151,21 @@ class TestContainerd:
     ) -> None:
         """By upstream's own name, where hosts.toml says that a mirror with paths = "upstream" stands for its host."""
         destination = {"kind": "registry", "registry": open_distribution.host, "prefix": path, "paths": "upstream"}
-        with start(configuration | {"destinations": {"nodes": destination}}, "sync", RELEASE) as process:
-            process.communicate(timeout=60)
-        assert 0 == process.returncode
-        (tmp_path / "certs.d" / "docker.io").mkdir(parents=True)
-        (tmp_path / "certs.d" / "docker.io" / "hosts.toml").write_text(
-            'server = "http://127.0.0.1:1"\n'  # so that nothing comes from upstream
-            f'[host."{open_distribution.url}/v2/{path}/docker.io"]\n'
-            '  capabilities = ["pull", "resolve"]\n'
-            "  override_path = true\n"
-        )
-        reference = f"docker.io/prom/prometheus:{TAGS['prom/prometheus']}"
-        _said(*ctr, "images", "pull", "--hosts-dir", str(tmp_path / "certs.d"), "--snapshotter", "native", reference)
+        nodes = configuration | {"destinations": {"nodes": destination}}
+        hosts = tmp_path / "certs.d"
+        for command in (["sync"], ["overrides", "--format", "containerd", "-d", str(hosts)]):
+            with start(nodes, command[0], RELEASE, *command[1:]) as process:
+                _, err = process.communicate(timeout=60)
+            assert 0 == process.returncode, err
+        for file in hosts.glob("*/hosts.toml"):  # so that nothing comes from upstream
+            file.write_text(f'server = "http://127.0.0.1:1"\n{file.read_text()}')
+        named = {f"docker.io/{THIRD_PARTY}": THIRD_PARTY, "cr.l5d.io/linkerd/web": "linkerd/web"}
+        for name, stored in named.items():
+            reference = f"{name}:{TAGS[stored]}"
+            _said(*ctr, "images", "pull", "--hosts-dir", str(hosts), "--snapshotter", "native", reference)
 
-        [image] = [line for line in _said(*ctr, "images", "ls").splitlines() if line.startswith(reference)]
-        assert digest_of(demo, "prom/prometheus") in image
+            [image] = [line for line in _said(*ctr, "images", "ls").splitlines() if line.startswith(reference)]
+            assert digest_of(demo, stored) in image
 
 
 class TestCosign:

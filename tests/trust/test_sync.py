@@ -61,7 +61,7 @@ def _sign(upstream: Upstream, form: str, made: Any) -> None:
 async def test_nothing_of_it_enters(
     settings: Settings, upstream: Upstream, fake: FakeRegistry, sigstore: Sigstore, foreign: Sigstore, wrong: str
 ) -> None:
-    """Exit code 3 and the reason; no repository, no tag, no values for its chart. The other image is there."""
+    """Exit code 3 and the reason; no repository, no tag; of its chart no values and no artifact. The rest is there."""
     form, make, reason = _WRONG[wrong]
     _sign(upstream, form, make(sigstore, foreign))
     report = await sync(settings)
@@ -69,7 +69,7 @@ async def test_nothing_of_it_enters(
     assert 3 == report.exit_code
     assert {CONTROLLER: "copied", PROXY: "refused"} == {image.reference: image.outcome for image in only(report).images}
     assert reason in reasons(only(report))["proxy"]
-    assert {"l5d/controller", "l5d/mirror-record"} == set(fake.repositories)
+    assert {"l5d/controller", "l5d/mirror-record", "l5d/charts/linkerd-crds"} == set(fake.repositories)
     assert not [file for file in only(report).overrides if "control-plane" in file]
 
 

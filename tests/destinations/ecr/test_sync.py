@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,11 +14,13 @@ from mirror.settings import Settings
 from tests.content import artifact, image
 from tests.runs import only, outcomes, sync, verify
 from tests.servers.ecr import Ecr
-from tests.servers.upstream import Upstream, references, two_platforms, upstream_server
+from tests.servers.tools import require
+from tests.servers.upstream import CHARTS, Upstream, references, two_platforms, upstream_server
 
 CONTROLLER, *_ = references()
 NAMES = ("controller", "proxy", "web", "prometheus")
-REPOSITORIES = {*(f"linkerd/{name}" for name in NAMES), "linkerd/mirror-record"}
+CHART_REPOSITORIES = {f"linkerd/charts/{chart}" for chart in CHARTS}
+REPOSITORIES = {*(f"linkerd/{name}" for name in NAMES), "linkerd/mirror-record", *CHART_REPOSITORIES}
 
 Into = Callable[..., Settings]
 
@@ -70,9 +74,8 @@ async def test_from_an_empty_account_to_in_step(ecr: Ecr, into: Into) -> None:
 
     assert (0, fields(all_are="copied")) == (first.exit_code, outcomes(only(first)))
     assert REPOSITORIES == set(mutability)
-    assert {"linkerd/mirror-record": "MUTABLE"} | dict.fromkeys(
-        (f"linkerd/{name}" for name in NAMES), "IMMUTABLE_WITH_EXCLUSION"
-    ) == mutability
+    held = REPOSITORIES - {"linkerd/mirror-record"}
+    assert {"linkerd/mirror-record": "MUTABLE"} | dict.fromkeys(held, "IMMUTABLE_WITH_EXCLUSION") == mutability
     assert (0, fields(all_are="kept")) == (second.exit_code, outcomes(only(second)))
     assert [] == written(ecr)
     assert ["GetAuthorizationToken"] == ecr.actions
@@ -161,3 +164,19 @@ async def test_a_token_that_ends_in_the_middle(ecr: Ecr, into: Into) -> None:
 
     assert (0, fields(all_are="copied")) == (report.exit_code, outcomes(only(report)))
     assert 1 < ecr.actions.count("GetAuthorizationToken")
+
+
+async def test_helm_pulls_the_charts(ecr: Ecr, into: Into, upstream: Upstream, tmp_path: Path) -> None:
+    """With ECR's password; the archives are those of the chart repository."""
+    helm = require("helm")
+    await sync(into())
+    password, _ = ecr.issue_token()
+    for chart in CHARTS:
+        source = f"oci://{ecr.url.removeprefix('http://')}/linkerd/charts/{chart}"
+        login = ["--username", "AWS", "--password", password, "--plain-http"]
+        command = [helm, "pull", source, "--version", "2026.8.1", "-d", str(tmp_path), *login]
+        home = {"HOME": str(tmp_path)}
+        done = await asyncio.to_thread(subprocess.run, command, capture_output=True, check=False, env=home)
+        assert 0 == done.returncode, done.stderr
+        file = f"{chart}-2026.8.1.tgz"
+        assert upstream.charts.files[file] == (tmp_path / file).read_bytes()

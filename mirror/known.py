@@ -1,4 +1,4 @@
-"""Holdings: by which names and digests a cluster may know what a mirror has recorded. Pure.
+"""Known: by which names and digests a cluster may know what a mirror has recorded. Pure.
 
 The same image runs under the name that the cluster pulls it by, under that of the mirror's own place, or under
 upstream's, if values did not reach it; names are compared after aliases.
@@ -23,7 +23,7 @@ Resolve = Callable[[Repository], Repository]
 
 
 @dataclass(frozen=True, slots=True)
-class Holding:
+class Known:
     """One recorded image of one release."""
 
     release: Release
@@ -47,18 +47,18 @@ class Holding:
         )
 
 
-def holdings(mirror: Mirror, record: Record, resolve: Resolve) -> tuple[Holding, ...]:
+def known(mirror: Mirror, record: Record, resolve: Resolve) -> tuple[Known, ...]:
     """What *record* says that *mirror* holds."""
     release = Release.parse(record.release)
-    return tuple(_holding(mirror, release, image, resolve) for image in record.images)
+    return tuple(_known(mirror, release, image, resolve) for image in record.images)
 
 
-def _holding(mirror: Mirror, release: Release, image: RecordedImage, resolve: Resolve) -> Holding:
+def _known(mirror: Mirror, release: Release, image: RecordedImage, resolve: Resolve) -> Known:
     upstream, target = Reference.parse(image.image.reference), image.target
     ours = [mirror.pull_name(target.path)] if mirror.pull_registry else []
     ours += [] if mirror.stores_once else [f"{mirror.place}/{target.path}"]
     named = {resolve(repository): True for repository in _repositories(ours)}
-    return Holding(
+    return Known(
         release,
         target,
         {resolve(upstream.repository): False} | named,
@@ -79,7 +79,7 @@ def _repositories(names: Iterable[str]) -> list[Repository]:
 
 
 def used(
-    images: Iterable[Running], held: Iterable[Holding], staying: Iterable[Release], resolve: Resolve
+    images: Iterable[Running], held: Iterable[Known], staying: Iterable[Release], resolve: Resolve
 ) -> Mapping[Release, str]:
     """The releases to keep beside those *staying*, so that each of *images* stays that is held, and why."""
     every, kept, reasons = tuple(held), set(staying), dict[Release, str]()

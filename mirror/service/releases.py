@@ -1,0 +1,264 @@
+"""Each release at each destination, and its images: what report, record and deep verification say, as one. Pure.
+
+    state         what it says of an image or a release
+    ───────────── ─────────────────────────────────────────────────────────────────────────
+    refused       it is refused: a human must decide
+    not_in_step   it failed, or the deep verification found damage
+    unknown       upstream was not asked: the mirror holds what was recorded
+    in_step       the mirror holds what upstream has
+
+The first that applies is the word. What is not known is never in step.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Literal, TypeAlias
+
+from mirror.oci.content import Digest
+from mirror.record import RecordedImage
+from mirror.report import ImageOutcome, ImageReport, Proof, VerifiedImage
+from mirror.service.ledger import Entry, Key, Ledger, Verified
+from mirror.trust.verdict import Verdict
+
+State: TypeAlias = Literal["starting", "refused", "not_in_step", "unknown", "in_step"]
+"""`starting` is for the whole alone: no run has ended."""
+ORDER: tuple[State, ...] = ("starting", "refused", "not_in_step", "unknown", "in_step")
+"""The worst first."""
+_NO_PLATFORM = "unknown/unknown"
+"""https://docs.docker.com/build/metadata/attestations/attestation-storage/"""
+
+
+@dataclass(frozen=True, slots=True)
+class ImageStatus:
+    """One image of one release at one destination."""
+
+    report: ImageReport
+    recorded: RecordedImage | None
+    verified: VerifiedImage | None
+    """By the last deep verification."""
+
+    @property
+    def reference(self) -> str:
+        """As charts write it."""
+        return self.report.reference
+
+    @property
+    def state(self) -> State:
+        """What is known of it alone."""
+        if self.report.outcome == "refused":
+            return "refused"
+        if self.report.outcome == "failed" or self.damage:
+            return "not_in_step"
+        return "in_step" if self.report.is_compared else "unknown"
+
+    @property
+    def outcome(self) -> ImageOutcome:
+        """What the last run did with it."""
+        return self.report.outcome
+
+    @property
+    def digest(self) -> Digest | None:
+        """What the mirror holds of it, by the last run or by the record."""
+        return self.report.digest or (self.recorded.digests.mirrored if self.recorded else None)
+
+    @property
+    def upstream_digest(self) -> Digest | None:
+        """Upstream's digest where a platform filter makes the mirror's another one."""
+        if self.recorded is None or self.recorded.digests.upstream == self.digest:
+            return None
+        return self.recorded.digests.upstream
+
+    @property
+    def platforms(self) -> tuple[str, ...]:
+        """By the record, without what BuildKit's attestations are listed under."""
+        evidence = self.recorded.evidence if self.recorded else None
+        return tuple(each for each in evidence.platforms if each != _NO_PLATFORM) if evidence else ()
+
+    @property
+    def size(self) -> int | None:
+        """Bytes of all its blobs; None where the record does not say."""
+        return self.recorded.evidence.size if self.recorded and self.recorded.evidence else None
+
+    @property
+    def verdict(self) -> Verdict | None:
+        """On its signature; None where nobody looked."""
+        return self.report.verdict or (self.recorded.verdict if self.recorded else None)
+
+    @property
+    def damage(self) -> tuple[str, ...]:
+        """What the deep verification found wrong with it, while the mirror is to hold what it looked at."""
+        return self.verified.problems if self.verified and self.verified.digest == self.digest else ()
+
+    def document(self) -> dict[str, Any]:
+        """As in /api/v1/releases."""
+        verdict = self.verdict
+        return {
+            "reference": self.reference,
+            "target": self.report.target,
+            "state": self.state,
+            "outcome": self.outcome,
+            "digest": str(self.digest) if self.digest else None,
+            "upstream_digest": str(self.upstream_digest) if self.upstream_digest else None,
+            "platforms": list(self.platforms),
+            "bytes": self.size,
+            "signature": {
+                "state": verdict.state,
+                "words": verdict.words,
+                "identity": verdict.identity,
+                "issuer": verdict.issuer,
+                "key": verdict.key,
+            }
+            if verdict
+            else None,
+            "reason": self.report.reason,
+            "cause": self.report.cause,
+            "accepted_at": (self.recorded.accepted_at if self.recorded else "") or None,
+            "replaced": (self.recorded.replaced if self.recorded else "") or None,
+            "damage": list(self.damage),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseStatus:
+    """One release at one destination."""
+
+    entry: Entry
+    verified: Verified | None
+    channels: tuple[str, ...]
+    """Those whose newest it is."""
+    images: tuple[ImageStatus, ...]
+    """What is known of each."""
+
+    @property
+    def destination(self) -> str:
+        return self.entry.report.destination
+
+    @property
+    def release(self) -> str:
+        return self.entry.report.release
+
+    @property
+    def state(self) -> State:
+        """The worst that is known of it."""
+        match self.entry.report.outcome:
+            case "refused":
+                return "refused"
+            case "failed" if not _is_only_not_compared(self.entry):
+                return "not_in_step"
+            case outcome:
+                own: State = "unknown" if outcome == "failed" else "in_step"
+                return worst([own, *(image.state for image in self.images)])
+
+    @property
+    def since(self) -> datetime | None:
+        """Since when every run has said so."""
+        is_damaged = self.entry.is_in_step and self.state == "not_in_step"
+        if is_damaged and self.verified:
+            return self.verified.at
+        return self.entry.in_step_since or self.entry.wrong_since
+
+    @property
+    def proof(self) -> Proof:
+        """Of its values."""
+        return self.entry.report.proof
+
+    @property
+    def platforms(self) -> tuple[str, ...]:
+        """Those that any image has."""
+        return tuple(sorted({platform for image in self.images for platform in image.platforms}))
+
+    @property
+    def size(self) -> int | None:
+        """Bytes of all its images, a blob that two of them share twice; None where it is not known of one."""
+        sizes = [image.size for image in self.images]
+        return sum(size for size in sizes if size is not None) if sizes and None not in sizes else None
+
+    @property
+    def signatures(self) -> Mapping[str, int]:
+        """How many images are what, most first."""
+        return dict(Counter(image.verdict.state for image in self.images if image.verdict).most_common())
+
+    @property
+    def values(self) -> Mapping[str, str]:
+        """The Helm values, by chart."""
+        return self.entry.report.values
+
+    def summary(self) -> dict[str, Any]:
+        """As in /api/v1/status."""
+        report = self.entry.report
+        return {
+            "destination": self.destination,
+            "release": self.release,
+            "channels": list(self.channels),
+            "state": self.state,
+            "since": told_moment(self.since),
+            "tried_at": told_moment(self.entry.tried_at),
+            "in_step_at": told_moment(self.entry.in_step_at),
+            "recorded_at": told_moment(self.entry.recorded_at),
+            "proof": self.proof,
+            "proof_recorded": report.is_proof_recorded,
+            "image_count": len(report.images),
+            "platforms": list(self.platforms),
+            "bytes": self.size,
+            "signatures": dict(self.signatures),
+            "deep_verification": {
+                "outcome": self.verified.report.outcome,
+                "at": told_moment(self.verified.at),
+            }
+            if self.verified
+            else None,
+            "reason": report.problem,
+        }
+
+    def document(self) -> dict[str, Any]:
+        """As in /api/v1/releases."""
+        report = self.entry.report
+        return {
+            **self.summary(),
+            "images": [image.document() for image in self.images],
+            "charts": sorted(self.values),
+            "proof_problems": list(report.proof_problems),
+            "notes": list(report.notes),
+        }
+
+
+def release_status(ledger: Ledger, destination: str, release: str) -> ReleaseStatus | None:
+    """What is known of *release*, or of a channel's newest, at *destination*; None if it is not asked for there."""
+    key = (destination, ledger.newest.get(release, release))
+    return at_key(key, ledger) if key in ledger.entries else None
+
+
+def at_key(key: Key, ledger: Ledger) -> ReleaseStatus:
+    """What is known of the release at the destination that *key* names, which is in the ledger."""
+    entry, verified = ledger.entries[key], ledger.verified.get(key)
+    found = {image.reference: image for image in verified.report.images} if verified else {}
+    return ReleaseStatus(
+        entry,
+        verified,
+        channels=tuple(sorted(channel for channel, newest in ledger.newest.items() if newest == key[1])),
+        images=tuple(
+            ImageStatus(image, entry.held.get(image.reference), found.get(image.reference))
+            for image in entry.report.images
+        ),
+    )
+
+
+def worst(states: Iterable[State]) -> State:
+    """The first of *states* in their order; in step where there is none."""
+    return min(states, key=ORDER.index, default="in_step")
+
+
+def _is_only_not_compared(entry: Entry) -> bool:
+    """Whether nothing failed but that upstream was not asked: what is recorded is held."""
+    report = entry.report
+    outcomes = {image.outcome for image in report.images}
+    return not report.problem and report.proof != "failed" and "failed" not in outcomes
+
+
+def told_moment(at: datetime | None) -> str | None:
+    """*at* as JSON has it: UTC, to the second."""
+    return at.astimezone(UTC).isoformat(timespec="seconds") if at else None
