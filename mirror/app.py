@@ -18,8 +18,10 @@ from urllib.parse import urlsplit
 import structlog
 
 from mirror.destinations.ecr.host import PUT_IMAGE_PER_SECOND, EcrHost, is_ecr
+from mirror.destinations.layout import LayoutDeleter
 from mirror.destinations.mirror import Mirror
-from mirror.destinations.provider import Plain, Provider
+from mirror.destinations.plain import RegistryDeleter
+from mirror.destinations.provider import Deleter, Plain, Provider
 from mirror.errors import RegistryError, SettingsError, UsageError
 from mirror.http.connections import Connections
 from mirror.http.gate import Gate
@@ -54,6 +56,8 @@ if TYPE_CHECKING:
     from mirror.linkerd.chart import ChartRepository
     from mirror.linkerd.versions import VersionsFile
     from mirror.oci.archive import Archive
+    from mirror.prune import Pruner
+    from mirror.running import Running
 
 RegistryLike = RegistryDestination | EcrDestination | HarborDestination
 
@@ -315,7 +319,10 @@ class App:
         def open_name(path: str) -> Destination:
             return layout.repository(path)
 
-        return Mirror(_folder(place), place, ":", "", "flat", "", open_name, stores_once=True, seal=self._seal)
+        deleter = LayoutDeleter(layout)
+        return Mirror(
+            _folder(place), place, ":", "", "flat", "", open_name, seal=self._seal, stores_once=True, deleter=deleter
+        )
 
     def _registry_mirror(self, destination: RegistryLike, name: str = "") -> Mirror:
         """*destination*, called *name*, or for its place where it has none."""
@@ -331,11 +338,36 @@ class App:
             return self.registry(host).repository(path)
 
         pull = destination.pull_registry or place
-        provider = self._provider(destination, name)
+        provider, deleter = self._provider(destination, name), self._deleter(destination)
         charts = destination.charts
         return Mirror(
-            name, place, "/", prefix, destination.paths, pull, open_path, provider, self._seal, holds_charts=charts
+            name,
+            place,
+            "/",
+            prefix,
+            destination.paths,
+            pull,
+            open_path,
+            provider,
+            self._seal,
+            holds_charts=charts,
+            deleter=deleter,
         )
+
+    def _deleter(self, destination: RegistryLike) -> Deleter:
+        """How *destination* deletes."""
+        match destination:
+            case EcrDestination(registry=host):
+                from mirror.destinations.ecr.deleter import EcrDeleter  # late, as all that ECR alone needs
+
+                return EcrDeleter(self._ecr_api(host))
+            case HarborDestination(registry=host):
+                from mirror.destinations.harbor.api import HarborApi  # late, likewise
+                from mirror.destinations.harbor.deleter import HarborDeleter
+
+                return HarborDeleter(HarborApi(self.registry(host)))
+            case _:
+                return RegistryDeleter(self.registry(destination.registry))
 
     def _provider(self, destination: RegistryLike, name: str) -> Provider:
         """What *destination*, called *name*, needs beside the distribution API."""
@@ -457,6 +489,24 @@ class App:
     ) -> Syncer:
         """One run of a sync."""
         return Syncer(self.surveyor(to, accept, shard), find_helm(), progress)
+
+    async def pruners(self, running: Sequence[Running], to: str = "") -> list[Pruner]:
+        """Who prunes each mirror, *running* being what a cluster uses; raises MirrorError where wants are not known."""
+        from mirror.prune import Pruner, asked_for  # late: only its command needs it
+        from mirror.retention import Policy
+
+        retention = self.settings.retention
+        always, starts = (
+            [parse_selector(text, channels=self.settings.channels) for text in texts]
+            for texts in (retention.always, retention.keep_paths_from)
+        )
+        wanted = await asked_for(self.catalogue(), self.selectors(()), always, starts)
+        policy = Policy(retention.keep, retention.keep_for)
+        return [
+            Pruner(mirror, mirror.deleter, policy, wanted, running, self.settings.resolve)
+            for mirror in self.mirrors(to)
+            if mirror.deleter is not None
+        ]
 
     def exporter(self, progress: Progress, to: str, accept: Mapping[Reference, Digest]) -> Exporter:
         """Who packs releases: from the one destination that *to* names where it holds them, else from upstream."""

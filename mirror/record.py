@@ -205,7 +205,7 @@ async def write(records: Destination, record: Record, *, verified_at: datetime, 
     """*records* holds *record* at the tag of its release; evidence that this run did not gather is carried over."""
     layer = _json(_document(record, await _kept_evidence(records, record), verified_at=verified_at))
     blob = Descriptor(LAYER_TYPE, Digest.of(layer), len(layer))
-    await _store(records, blob, layer)
+    await store(records, blob, layer)
     described = {"digest": str(blob.digest), "size": blob.size}
     text = _json(_summary(record)).decode()
     signature = await seal.signature(_sealed(text, blob.digest))
@@ -302,7 +302,8 @@ async def _kept_evidence(records: Destination, record: Record) -> Mapping[str, A
         return {}
 
 
-async def _store(records: Destination, blob: Descriptor, data: bytes) -> None:
+async def store(records: Destination, blob: Descriptor, data: bytes) -> None:
+    """*records* holds *data*, which *blob* promises."""
     upload = await records.start_upload(blob, mount_from=records.path)
     if upload is not None:  # it is not there, or nobody can say: it is small
         await _written(upload, data)

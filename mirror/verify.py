@@ -30,7 +30,7 @@ async def verify(
 
     async def of(mirror: Mirror) -> list[VerifiedRelease]:
         try:
-            names = releases or [tag for tag in await mirror.records.tags() if not tag.startswith("sha256-")]
+            names = releases or list(map(str, await records.recorded(mirror.records)))
         except MirrorError as exc:
             return [VerifiedRelease(mirror.name, "", problem=str(exc))]
         if not names:  # no proof of anything: a mistyped prefix is empty too

@@ -17,7 +17,10 @@ from mirror.findings import DoctorReport
 from mirror.http.proxies import Proxies
 from mirror.oci.archive import Archive
 from mirror.oci.pack import Pack, lacking
+from mirror.prune import PruneReport
+from mirror.prune import prune as prune_mirrors
 from mirror.report import ExportReport, PlanReport, ReleaseReport, SyncReport, VerifyReport
+from mirror.running import Running
 from mirror.settings import Settings
 from mirror.shard import Shard
 from mirror.sync import Syncer
@@ -96,6 +99,15 @@ def asked(distribution: Distribution, path: str) -> list[str]:
     """`METHOD /path` of every request below *path* that docker-registry has answered, by its access log."""
     lines = re.findall(r'"([A-Z]+) (/v2/\S*) HTTP/1\.1" \d+', distribution.log.read_text(errors="replace"))
     return [f"{method} {target}" for method, target in lines if target.startswith(f"/v2/{path}/")]
+
+
+async def prune(
+    settings: Settings, *, to: str = "", yes: bool = False, running: Sequence[Running] = (), now: datetime = NOW
+) -> PruneReport:
+    """What `mirror prune` reports."""
+    async with App(settings, {}, Proxies()) as app:
+        pruners = [replace(each, now=lambda: now) for each in await app.pruners(running, to)]
+        return await prune_mirrors(pruners, is_confirmed=yes)
 
 
 async def export(settings: Settings, file: Path, *releases: str, to: str = "", since: str = "") -> ExportReport:

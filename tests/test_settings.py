@@ -32,6 +32,7 @@ from mirror.settings import (
     Record,
     Registry,
     RegistryDestination,
+    Retention,
     Schedule,
     Server,
     Settings,
@@ -79,7 +80,14 @@ class TestDefaults:
         settings = load(EXAMPLE, {}).settings
 
         assert set(Settings.model_fields) == set(data)
-        sections = {"policy": Policy, "record": Record, "overrides": Overrides, "schedule": Schedule, "server": Server}
+        sections = {
+            "policy": Policy,
+            "record": Record,
+            "overrides": Overrides,
+            "retention": Retention,
+            "schedule": Schedule,
+            "server": Server,
+        }
         for section, model in sections.items():
             assert set(model.model_fields) == set(data[section]), section
             assert model() == getattr(settings, section)
@@ -383,6 +391,16 @@ class TestFile:
             '[destinations."../x"]\nkind = "layout"\ndirectory = "d"',
             'destinations: "../x" is not a name',
             id="name that is a path",
+        ),
+        pytest.param(
+            "[retention]\nkeep = {egde = 3}",
+            'retention: keep: there is no channel "egde": there is edge and stable',
+            id="a rule for no channel",
+        ),
+        pytest.param(
+            "[retention]\nkeep = {edge = 0}",
+            "retention.keep.edge is 0: expected",
+            id="a rule that keeps nothing",
         ),
         pytest.param(
             '[overrides.config_maps]\nenabled = true\n'

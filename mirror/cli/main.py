@@ -53,6 +53,9 @@ COMMANDS = {
     "path": ("mirror.cli.path:command", "The releases to pass on an upgrade, and what changes at each."),
     "verify": ("mirror.cli.verify:command", "Is the mirror still what was recorded? Needs no upstream."),
     "overrides": ("mirror.cli.overrides:command", "The Helm values that point a release at the mirror."),
+    "diff": ("mirror.cli.diff:command", "What differs between two releases, or between upstream and the mirror."),
+    "audit": ("mirror.cli.audit:command", "What a cluster runs that the mirror does not hold, or not so."),
+    "prune": ("mirror.cli.prune:command", "What retention would delete from the mirror; --yes deletes it."),
     "export": ("mirror.cli.export:command", "Releases into one file, to be carried across an air gap."),
     "import": ("mirror.cli.import_:command", "What an export wrote, checked and brought into a mirror. No upstream."),
     "rewrite": ("mirror.cli.rewrite:command", "Kubernetes manifests, their images pointed at the mirror."),
@@ -83,7 +86,7 @@ Exit codes:
   1    the world failed: network, refused credential, full disk, wrong bytes
   2    the input is wrong: an option, a configuration key, an unknown release
   3    refused, a human must decide: a tag moved, or was taken
-  4    plan, verify, rewrite --strict: not in step
+  4    plan, verify, diff, audit, rewrite --strict: not in step
   130  interrupted
 
 \b

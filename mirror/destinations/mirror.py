@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
-from mirror.destinations.provider import Plain, Provider
+from mirror.destinations.provider import Deleter, Plain, Provider
 from mirror.oci.storage import Destination
 from mirror.plan import RECORD_NAME, Target
 from mirror.trust.seal import Seal
@@ -39,6 +39,8 @@ class Mirror:
     """Charts go there too."""
     stores_once: bool = False
     """A blob is stored once, however many repositories hold it."""
+    deleter: Deleter | None = None
+    """How what is there is deleted; None where nothing ever is."""
 
     def path(self, path: str) -> str:
         """*path* with the prefix before it."""

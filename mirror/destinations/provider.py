@@ -1,14 +1,15 @@
-"""What a kind of registry needs beside the distribution API: places to be made, limits to be told of, things to check.
+"""What a kind of registry needs beside the distribution API: to make, to tell, to check; and how it deletes.
 
 Paths are those of repositories, the prefix of the destination included.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Protocol
 
 from mirror.findings import Finding
+from mirror.oci.content import Digest
 
 
 class Provider(Protocol):
@@ -34,6 +35,35 @@ class Provider(Protocol):
 
     async def repair(self, paths: Collection[str]) -> tuple[Finding, ...]:
         """What can be made right for *paths* was, a finding for each change or failure."""
+        ...
+
+
+class Deleter(Protocol):
+    """How a kind of registry deletes."""
+
+    @property
+    def frees_later(self) -> str:
+        """What has to happen before the bytes of what was deleted are free, in a sentence; empty for nothing."""
+        ...
+
+    @property
+    def untags(self) -> bool:
+        """Whether a tag can be deleted alone."""
+        ...
+
+    async def untag(self, path: str, tags: Sequence[str]) -> None:
+        """*tags* of *path* are gone, and the manifests that they named are there, each by another tag.
+
+        Only asked for where the registry *untags*. Raises a MirrorError for the first that cannot be deleted.
+        """
+        ...
+
+    async def delete(self, path: str, waves: Sequence[Sequence[Digest]], stays: Collection[Digest]) -> None:
+        """The manifests of *waves* are gone from *path*, wave after wave, with every tag that named one of them.
+
+        The manifests that *stays* has stay whole, be they tagged or not: a registry sees to their blobs by itself.
+        What is gone already is no failure. Raises a MirrorError for the first that cannot be deleted.
+        """
         ...
 
 

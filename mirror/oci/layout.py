@@ -28,7 +28,7 @@ import os
 import secrets
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -36,7 +36,7 @@ from mirror.errors import BadReference, ContentError, LayoutError, ManifestError
 from mirror.http.gate import Gate
 from mirror.oci.blob import Body, Upload
 from mirror.oci.content import Descriptor, Digest, verified
-from mirror.oci.manifest import OCI_INDEX, SIZE_MAX, Manifest
+from mirror.oci.manifest import INDEXES, MANIFESTS, OCI_INDEX, OCI_MANIFEST, SIZE_MAX, Manifest
 
 REF_NAME = "org.opencontainers.image.ref.name"
 INDEX_SIZE_MAX = 64 * 1024 * 1024
@@ -149,6 +149,69 @@ class Layout:
             if index["manifests"] == old:
                 return
             self._replace_index(index)
+
+    async def untag(self, names: Collection[str]) -> None:
+        """Afterwards index.json has no entry that is called one of *names*, durably; what they named stays."""
+        async with self._writing:
+            await asyncio.to_thread(self._remove, lambda entry: _ref_name(entry) in names, (), ())
+
+    async def delete(self, name: str, digests: Collection[Digest], stays: Collection[Digest] = ()) -> None:
+        """The manifests *digests* are called `NAME:…` no longer; those that nothing names any more are gone.
+
+        With them go their blobs that no other manifest of the layout names, nor one that *stays* without a name.
+        Raises LayoutError or ContentError, and has deleted nothing, where it cannot be known what is still named.
+        """
+        gone = set(map(str, digests))
+
+        def goes(entry: Any) -> bool:
+            return _ref_name(entry).rpartition(":")[0] == name and entry.get("digest") in gone
+
+        async with self._writing:
+            await asyncio.to_thread(self._remove, goes, digests, stays)
+
+    def _remove(self, goes: Callable[[Any], bool], digests: Collection[Digest], stays: Collection[Digest]) -> None:
+        path = self.directory / _INDEX
+        if not self.exists():
+            return
+        with self._locked():
+            index = self._index()
+            kept = [entry for entry in index["manifests"] if not goes(entry)]
+            named = self._named(kept, stays)
+            if kept != index["manifests"]:
+                with _mapped("write", path):
+                    self._replace_index({**index, "manifests": kept})
+            for digest in digests:
+                if digest not in named:
+                    self._unlink(digest, named)
+
+    def _unlink(self, digest: Digest, named: Collection[Digest]) -> None:
+        """The manifest *digest* is gone, after those of its blobs that are not *named*: a run that is ended goes on."""
+        path = self.blob(digest)
+        with _mapped("delete", path):
+            with contextlib.suppress(ManifestError, ContentError, NotFound):
+                for blob in self.repository("").read(digest).blobs:
+                    if blob.digest not in named:
+                        self.blob(blob.digest).unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
+
+    def _named(self, entries: Iterable[Any], stays: Iterable[Digest]) -> set[Digest]:
+        """Everything that *entries* of index.json, and what *stays*, need: manifests, what those list, their blobs."""
+        found, left = set[Digest](), [_described(entry, self.directory / _INDEX) for entry in entries]
+        left += [Descriptor(OCI_MANIFEST, digest, 0) for digest in stays]
+        while left:
+            descriptor = left.pop()
+            if descriptor.digest in found:
+                continue
+            found.add(descriptor.digest)
+            if descriptor.media_type not in INDEXES | MANIFESTS:
+                continue  # image-layout.md: an entry may be of any media type
+            try:
+                manifest = self.repository("").read(descriptor.digest)
+            except NotFound:
+                continue  # it is incomplete already, and what it needs is not to be known
+            left += manifest.children
+            found |= {blob.digest for blob in manifest.blobs}
+        return found
 
     def _replace_index(self, index: dict[str, Any]) -> None:
         path = self.directory / _INDEX
@@ -272,7 +335,7 @@ class LayoutRepository:
         return await asyncio.to_thread(self._head, version)
 
     async def manifest(self, version: str | Digest) -> Manifest:
-        return await asyncio.to_thread(self._manifest, version)
+        return await asyncio.to_thread(self.read, version)
 
     async def referrers(self, subject: Digest) -> tuple[Descriptor, ...]:
         tag = subject.fallback_tag()
@@ -325,7 +388,8 @@ class LayoutRepository:
         entry = self._entry(version)
         return entry.digest if entry and self._layout.holds(entry.digest, entry.size) else None
 
-    def _manifest(self, version: str | Digest) -> Manifest:
+    def read(self, version: str | Digest) -> Manifest:
+        """As `manifest`; blocks."""
         where = f"{self.name}@{version}" if isinstance(version, Digest) else f"{self.name}:{version}"
         entry = None if isinstance(version, Digest) else self._entry(version)
         digest = version if isinstance(version, Digest) else entry.digest if entry else None
@@ -349,12 +413,7 @@ class LayoutRepository:
         entry = self._layout.entries().get(name)
         if entry is None:
             return None
-        try:
-            return Descriptor(str(entry.get("mediaType") or ""), Digest.parse(entry["digest"]), int(entry["size"]))
-        except (KeyError, TypeError, ValueError, AttributeError, BadReference, ManifestError) as exc:
-            raise LayoutError(
-                f"{self._layout.directory / _INDEX} is corrupt: the entry {name!r} is not a descriptor ({exc})"
-            ) from exc
+        return _described(entry, self._layout.directory / _INDEX)
 
     def _open_blob(self, digest: Digest, offset: int) -> Body:
         path = self._layout.blob(digest)
@@ -502,6 +561,15 @@ def _sync_directory(directory: Path) -> None:
             raise
     finally:
         os.close(descriptor)
+
+
+def _described(entry: Any, index: Path) -> Descriptor:
+    """The descriptor that *entry* of the file *index* is."""
+    try:
+        return Descriptor(str(entry.get("mediaType") or ""), Digest.parse(entry["digest"]), int(entry["size"]))
+    except (KeyError, TypeError, ValueError, AttributeError, BadReference, ManifestError) as exc:
+        name = _ref_name(entry)
+        raise LayoutError(f"{index} is corrupt: the entry {name!r} is not a descriptor ({exc})") from exc
 
 
 def _ref_name(entry: Any) -> str:

@@ -540,6 +540,13 @@ class RegistryRepository:
             raise ContentError(f"{where}: the registry stored {manifest.digest} as {stated}: it changed the bytes")
         return "oci-subject" in answer.headers
 
+    async def delete(self, digest: Digest) -> None:
+        """The manifest is gone, and every tag that named it: distribution-spec v1.1 #deleting-manifests."""
+        scope, where = self._scope("delete"), self._at(digest)
+        answer = await self.registry.request("DELETE", self._url(f"manifests/{digest}"), scope=scope, where=where)
+        if answer.status not in (200, 202, 204):
+            raise self.registry.refusal(answer, where=where, asked="DELETE")
+
     async def _hold_tag(self, version: str | Digest, manifest: Manifest, refused: RegistryError) -> None:
         """Afterwards *version*, which may not be changed, names *manifest*: only the answer to an earlier PUT was lost.
 

@@ -484,6 +484,19 @@ class Overrides(_Table):
     config_maps: ConfigMaps = ConfigMaps()
 
 
+class Retention(_Table):
+    """What `mirror prune` keeps; without `keep` and `keep_for` it deletes nothing."""
+
+    keep: Mapping[str, Annotated[int, Field(ge=1)]] = Field(default_factory=dict)
+    """By channel, how many of its newest releases."""
+    keep_for: Duration = timedelta()
+    """What was recorded no longer ago; 0s: age does not count."""
+    always: tuple[Text, ...] = ()
+    """Releases that stay, as `releases` names them."""
+    keep_paths_from: tuple[Text, ...] = ()
+    """Releases that run somewhere: they stay, and what lies on the upgrade path from them to what is asked for."""
+
+
 _YEAR = timedelta(days=366)
 _LISTEN = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):(?P<port>[0-9]{1,5})")
 
@@ -575,6 +588,7 @@ class Settings(BaseSettings):
     policy: Policy = Policy()
     record: Record = Record()
     overrides: Overrides = Overrides()
+    retention: Retention = Retention()
     schedule: Schedule = Schedule()
     server: Server = Server()
 
@@ -628,6 +642,16 @@ class Settings(BaseSettings):
         if bad := next((name for name in entries if not _NAME.fullmatch(name)), None):
             raise PydanticCustomError("entry", f"{json.dumps(bad)} is not a name: letters, digits, . _ and - make one")
         return entries
+
+    @field_validator("retention")
+    @classmethod
+    def _check_retention(cls, retention: Retention, info: ValidationInfo) -> Retention:
+        """A rule is for a channel that there is: a misspelt one would keep nothing."""
+        channels = info.data.get("channels", {})
+        if unknown := sorted(set(retention.keep) - set(channels)):
+            known = " and ".join(sorted(channels))
+            raise PydanticCustomError("entry", f"keep: there is no channel {json.dumps(unknown[0])}: there is {known}")
+        return retention
 
     @field_validator("overrides")
     @classmethod

@@ -531,3 +531,60 @@ def _no_leftovers(layout_directory: Path) -> Iterator[None]:
     for path in _leftovers(layout_directory) if layout_directory.is_dir() else ():
         with path.open("r+b") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # at worst a killed process's, never one of ours
+
+
+async def test_what_is_deleted(layout: Layout, layout_directory: Path) -> None:
+    """Its entries, its manifests, and the blobs that nothing else names; what another name needs stays."""
+    shared, old, new = b"shared" * 10, image(b"shared" * 10, b"old"), image(b"shared" * 10, b"new")
+    listed = index(old, new)
+    await push(layout.repository("a"), old, tag="v1")
+    await push(layout.repository("a"), old, tag="v2")
+    await push(layout.repository("b"), new, tag="v1")
+    await layout.delete("a", [old.digest])
+
+    assert () == await layout.repository("a").tags()
+    assert not any(layout.blob(digest).exists() for digest in (old.digest, Digest.of(b"old")))
+    assert all(layout.blob(digest).exists() for digest in (new.digest, Digest.of(shared), Digest.of(b"new")))
+    await push(layout.repository("a"), listed, tag="v1")
+    await layout.delete("b", [new.digest, old.digest])
+    assert () == await layout.repository("b").tags()
+    assert all(layout.blob(part.digest).exists() for part in listed.graph())
+
+
+async def test_what_stays_without_a_name(layout: Layout) -> None:
+    """It keeps its blobs, those too that what is deleted has."""
+    kept, old = image(b"shared", b"kept"), image(b"shared", b"old")
+    await push(layout.repository("a"), kept)
+    await push(layout.repository("a"), old, tag="v1")
+    await layout.delete("a", [old.digest], [kept.digest])
+
+    assert all(layout.blob(Digest.of(data)).exists() for data in (b"shared", b"kept"))
+    assert not layout.blob(Digest.of(b"old")).exists()
+
+
+async def test_a_tag_that_is_deleted(layout: Layout) -> None:
+    """Its manifest stays; entries of others, and unknown keys, too."""
+    await push(layout.repository("a"), image(b"a"), tag="v1")
+    path = layout.directory / "index.json"
+    document = json.loads(path.read_bytes())
+    document["x"], document["manifests"] = 1, [*document["manifests"], {**document["manifests"][0], "annotations": {}}]
+    path.write_text(json.dumps(document))
+    await layout.untag({"a:v1"})
+    await layout.delete("a", [image(b"a").digest])
+
+    assert 1 == len(json.loads(path.read_bytes())["manifests"])
+    assert 1 == json.loads(path.read_bytes())["x"]
+    assert layout.blob(image(b"a").digest).exists()
+    assert layout.blob(Digest.of(b"a")).exists()
+
+
+async def test_nothing_is_deleted_where_it_is_not_known_what_is_needed(layout: Layout) -> None:
+    """A manifest that rotted may name any blob."""
+    await push(layout.repository("a"), image(b"a"), tag="v1")
+    await push(layout.repository("b"), image(b"b"), tag="v1")
+    layout.blob(image(b"b").digest).write_bytes(b"rotten")
+    with pytest.raises(ContentError):
+        await layout.delete("a", [image(b"a").digest])
+
+    assert ("v1",) == await layout.repository("a").tags()
+    assert layout.blob(Digest.of(b"a")).exists()

@@ -38,6 +38,7 @@ def docker_registry(
     htpasswd: bool = False,
     tokens: TokenService | None = None,
     certificates: Certificates | None = None,
+    deletes: bool = True,
     address: str = "127.0.0.1:0",
 ) -> Iterator[Distribution]:
     """Runs docker-registry at *address* with its files in *directory*, which is made; what is there stays."""
@@ -50,7 +51,7 @@ def docker_registry(
     config: dict[str, object] = {
         "version": "0.1",
         "log": {"level": "info", "accesslog": {"disabled": False}},
-        "storage": {"filesystem": {"rootdirectory": str(root)}, "delete": {"enabled": True}},
+        "storage": {"filesystem": {"rootdirectory": str(root)}, "delete": {"enabled": deletes}},
         "http": http,
     }
     if htpasswd:

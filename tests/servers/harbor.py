@@ -39,6 +39,7 @@ from tests.servers.harbor_state import (
     as_json,
     error,
     human,
+    is_immutable,
     iso,
 )
 from tests.servers.loopback import Response, serving
@@ -361,7 +362,7 @@ class _HarborHandler(Gateway):
         project, tag = self._project(name), "" if ":" in reference else reference
         if refused := self._refuses_uploads(project):
             return refused
-        if tag and self._is_immutable(project, name, tag):
+        if tag and is_immutable(project, name, tag):
             # middleware/immutable/pushmf.go: any manifest, the same too; pushed by digest there is no tag to look for
             path = name.partition("/")[2]
             return error(
@@ -487,19 +488,6 @@ class _HarborHandler(Gateway):
                 f"{human(project.used)} will exceed the configured upper limit of {human(project.storage_limit)}.",
             )
 
-    def _is_immutable(self, project: Project, name: str, tag: str) -> bool:
-        """pkg/immutable/match/rule/match.go: the first selector of each kind; only a tag that is there is held."""
-        if tag not in project.tags.get(name, {}):
-            return False
-        path = name.partition("/")[2]
-        for rule in project.rules:
-            repositories, tags = rule["scope_selectors"].get("repository", []), rule["tag_selectors"]
-            if rule["disabled"] or not repositories or not tags:
-                continue
-            if _selects(repositories[0], path) and _selects(tags[0], tag):
-                return True
-        return False
-
     def _project(self, name: str) -> Project:
         return self.harbor.projects[name.partition("/")[0]]
 
@@ -507,15 +495,3 @@ class _HarborHandler(Gateway):
         project = self._project(name)
         digest = reference if ":" in reference else project.tags.get(name, {}).get(reference, "")
         return project.artifacts.get(name, {}).get(digest)
-
-
-def _selects(chosen: Mapping[str, str], value: str) -> bool:
-    """lib/selector/selectors/doublestar/selector.go, for the patterns that tests use: `**`, `*`, `?` and `{a,b}`."""
-    is_match = not chosen["pattern"] or re.fullmatch(_expression(chosen["pattern"]), value) is not None
-    return is_match != chosen["decoration"].lower().endswith("excludes")
-
-
-def _expression(pattern: str) -> str:
-    parts = re.split(r"(\*\*/|\*\*|\*|\?|[{},])", pattern)
-    known = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]", "{": "(?:", "}": ")", ",": "|"}
-    return "".join(known.get(part, re.escape(part)) for part in parts)

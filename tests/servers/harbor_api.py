@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from tests.servers.harbor_state import Harbor, Who, as_json, error, iso
+from tests.servers.harbor_state import Harbor, Who, as_json, error, is_immutable, iso
 from tests.servers.loopback import Response, Seen
 
 _FORBIDDEN = error(403, "FORBIDDEN", "forbidden")
@@ -46,9 +46,35 @@ class Api:
                 return self._robots()
             case "GET", ["retentions", number]:
                 return self._retention(int(number))
+            case "DELETE", ["projects", name, "repositories", repository, "artifacts", reference, *rest]:
+                path = f"{unquote(name)}/{unquote(unquote(repository))}"
+                return self._delete(path, unquote(reference), [unquote(each) for each in rest])
             case "GET", ["projects", name, *rest]:
                 return self._of_project(unquote(name), rest)
         return error(404, "NOT_FOUND", "path not found")
+
+    def _delete(self, repository: str, reference: str, rest: list[str]) -> Response:
+        """artifact.go, DeleteArtifact and DeleteTag; controller/artifact/controller.go, deleteDeeply."""
+        name = repository.partition("/")[0]
+        if not self.who.may(name, "tag:delete" if rest else "artifact:delete"):
+            return _FORBIDDEN if self.who.is_authenticated else _UNAUTHORIZED
+        project = self.harbor.projects[name]
+        tags = project.tags.get(repository, {})
+        digest = reference if ":" in reference else tags.get(reference, "")
+        if digest not in project.artifacts.get(repository, {}):
+            return error(404, "NOT_FOUND", f"artifact {repository}@{reference} not found")
+        named = [tag for tag, of_it in tags.items() if of_it == digest]
+        going = [tag for tag in named if not rest or tag == rest[1]]
+        if held := [tag for tag in going if is_immutable(project, repository, tag)]:
+            return error(412, "PRECONDITION", f"the tag {held[0]} configured as immutable, cannot be deleted")
+        with self.harbor.guard:
+            if rest:
+                del tags[rest[1]]
+            elif project.parents(repository, digest):
+                return error(412, "PRECONDITION", "the deleting artifact is referenced by others")
+            else:
+                project.delete(repository, digest)
+        return Response(200)
 
     def _health(self) -> Response:
         names = ("core", "database", "jobservice", "portal", "redis", "registry", "registryctl")

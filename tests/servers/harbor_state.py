@@ -17,6 +17,7 @@ from tests.servers.loopback import Response, Seen
 
 ADMIN, ADMIN_PASSWORD = "admin", "Harbor12345"
 PUSHES = frozenset({"repository:pull", "repository:push"})
+DELETES = frozenset({"artifact:delete", "tag:delete"})
 READS = frozenset({"project:read", "quota:read", "immutable-tag:list", "tag-retention:read", "robot:list"})
 
 
@@ -105,6 +106,29 @@ class Project:
     @property
     def used(self) -> int:
         return sum(self.blobs.values())
+
+    def parents(self, repository: str, digest: str) -> list[str]:
+        """The indexes that list *digest*."""
+        return [
+            each.digest
+            for each in self.artifacts[repository].values()
+            if any(child["digest"] == digest for child in each.view.get("manifests", ()))
+        ]
+
+    def delete(self, repository: str, digest: str) -> None:
+        """The artifact is gone, with its tags and accessories, and whatever it lists that nothing else needs."""
+        gone = self.artifacts[repository].pop(digest)
+        tags = self.tags.get(repository, {})
+        for tag in [tag for tag, of_it in tags.items() if of_it == digest]:
+            del tags[tag]
+        accessories = self.accessories.get(repository, [])
+        below = [each["digest"] for each in gone.view.get("manifests", ())]
+        below += [each.digest for each in accessories if each.subject == digest]
+        accessories[:] = [each for each in accessories if digest not in (each.subject, each.digest)]
+        for child in below:
+            is_needed = child in tags.values() or self.parents(repository, child)
+            if child in self.artifacts[repository] and not is_needed:
+                self.delete(repository, child)
 
     def tagged(self, repository: str) -> dict[str, str]:
         """The tags of a repository of this project, by its path in it."""
@@ -224,3 +248,29 @@ def human(size: int) -> str:
 
 def iso(seconds: float) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
+
+
+def is_immutable(project: Project, name: str, tag: str) -> bool:
+    """pkg/immutable/match/rule/match.go: the first selector of each kind; only a tag that is there is held."""
+    if tag not in project.tags.get(name, {}):
+        return False
+    path = name.partition("/")[2]
+    for rule in project.rules:
+        repositories, tags = rule["scope_selectors"].get("repository", []), rule["tag_selectors"]
+        if rule["disabled"] or not repositories or not tags:
+            continue
+        if _selects(repositories[0], path) and _selects(tags[0], tag):
+            return True
+    return False
+
+
+def _selects(chosen: Mapping[str, str], value: str) -> bool:
+    """lib/selector/selectors/doublestar/selector.go, for the patterns that tests use: `**`, `*`, `?` and `{a,b}`."""
+    is_match = not chosen["pattern"] or re.fullmatch(_expression(chosen["pattern"]), value) is not None
+    return is_match != chosen["decoration"].lower().endswith("excludes")
+
+
+def _expression(pattern: str) -> str:
+    parts = re.split(r"(\*\*/|\*\*|\*|\?|[{},])", pattern)
+    known = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]", "{": "(?:", "}": ")", ",": "|"}
+    return "".join(known.get(part, re.escape(part)) for part in parts)

@@ -10,5 +10,6 @@ api.py           the calls that we make, none of which blocks the event loop
 credentials.py   the registry's password, from AWS
 registry.py      a repository, by the distribution API and PutImage
 dialect.py       what ECR means by its answers over HTTP
+deleter.py       images deleted, and tags
 provider.py      repositories made, told of and repaired; looks.py sees them, examination.py judges them
 """

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import base64
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from mirror.destinations.ecr.access import AT_ONCE, Access
 from mirror.destinations.ecr.host import EcrHost
+from mirror.destinations.ecr.refusals import Asked, refusal
 from mirror.destinations.ecr.repositories import Seen, Wanted
 from mirror.errors import NotFound, RegistryError
 from mirror.http.proxies import Proxies
@@ -201,6 +202,19 @@ class EcrApi:
             imageDigest=str(manifest.digest),
             **({"imageTag": tag} if tag else {}),
         )
+
+    async def delete_images(self, path: str, ids: Sequence[Mapping[str, str]]) -> None:
+        """What *ids* name, a hundred at most, is gone; what was gone already is no failure.
+
+        Raises RegistryError for the first that ECR refuses.
+        """
+        answer = await self._about(path, "BatchDeleteImage", repositoryName=path, imageIds=list(ids))
+        for failure in answer.get("failures") or ():
+            if (code := str(failure.get("failureCode", ""))) != "ImageNotFound":
+                named = failure.get("imageId") or {}
+                at = named.get("imageDigest") or named.get("imageTag") or "an image"
+                asked = Asked("ecr:BatchDeleteImage", f"{self.host}/{path}")
+                raise refusal(asked, code=code, words=f"{at}: {failure.get('failureReason', '')}")
 
     async def _about(self, path: str, operation: str, **arguments: Any) -> dict[str, Any]:
         """*operation* on the repository at *path*, of the account in the host, whosever credential it is."""

@@ -4,6 +4,7 @@ docs.aws.amazon.com/service-authorization/latest/reference/list_amazonelasticcon
 token and the account's settings know no resource; everything else is held to the repositories below the prefix.
 
     pull ⊂ verify ⊂ sync ⊂ sync-create ⊂ doctor-fix
+                        sync ⊂ prune, the only one that may delete
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Any, Literal, get_args
 
 from mirror.destinations.ecr.host import EcrHost
 
-Use = Literal["pull", "verify", "sync", "sync-create", "doctor-fix"]
+Use = Literal["pull", "verify", "sync", "sync-create", "doctor-fix", "prune"]
 USES: tuple[Use, ...] = get_args(Use)
 
 _PULL = ("ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer")
@@ -40,12 +41,14 @@ _FIX = (
     "ecr:PutImageScanningConfiguration",
     "ecr:PutImageTagMutability",
 )
+_PRUNE = (*_SYNC, "ecr:BatchDeleteImage")  # it writes what it is about to delete, so that another run can go on
 _OF_REPOSITORIES: dict[Use, tuple[str, ...]] = {
     "pull": _PULL,
     "verify": _VERIFY,
     "sync": _SYNC,
     "sync-create": _CREATE,
     "doctor-fix": _FIX,
+    "prune": _PRUNE,
 }
 _OF_THE_ACCOUNT: dict[Use, tuple[str, ...]] = {
     "doctor-fix": ("ecr:GetAccountSetting", "ecr:GetAuthorizationToken"),

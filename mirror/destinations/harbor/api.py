@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 from urllib.parse import quote, urlencode
 
+from mirror.destinations.harbor import words
 from mirror.destinations.harbor.diagnosis import Account, System
 from mirror.destinations.harbor.project import (
     Project,
@@ -25,9 +26,10 @@ from mirror.destinations.harbor.project import (
     parse_rules,
 )
 from mirror.destinations.harbor.words import plain
-from mirror.errors import RegistryError
+from mirror.errors import ImmutableTag, RegistryError
 from mirror.http.answer import Answer
 from mirror.oci.auth import Credential
+from mirror.oci.content import Digest
 from mirror.oci.registry import Registry, refusal
 
 _BOUND = 1024 * 1024
@@ -108,6 +110,35 @@ class HarborApi:
         wanted = f"Level=project,ProjectID={project.id}" if project else "Level=system"
         return await self._list("robots", lambda views: tuple(map(parse_robot, views)), q=wanted)
 
+    async def delete_tag(self, repository: str, tag: str) -> None:
+        """DELETE …/artifacts/TAG/tags/TAG: the tag is gone, its artifact stays; gone already is no failure."""
+        path = f"{_artifact_of(repository, tag)}/tags/{quote(tag, safe='')}"
+        answer = await self._ask("DELETE", path)
+        if answer.status not in (200, 404):
+            raise self._kept(answer, f"{repository}:{tag}")
+
+    async def delete_artifact(self, repository: str, digest: Digest) -> None:
+        """DELETE …/artifacts/DIGEST: it is gone, with its tags, its accessories, and what only it lists.
+
+        Gone already is no failure.
+        """
+        answer = await self._ask("DELETE", _artifact_of(repository, str(digest)))
+        if answer.status not in (200, 404):
+            raise self._kept(answer, f"{repository}@{digest}")
+
+    def _kept(self, answer: Answer, what: str) -> RegistryError:
+        """Why *what* was not deleted, and what to do about it."""
+        refused = refusal(answer, where=f"{self.registry.host}/{what}", asked="DELETE")
+        project = what.partition("/")[0]
+        match answer.status:
+            case 401 | 403:
+                return refused.retold(
+                    f"{refused.where}: Harbor does not let this account delete: {words.may_delete(project)}"
+                )
+            case 412:
+                return refused.retold(f"{refused.where}: {words.is_held(project, refused.words)}", ImmutableTag)
+        return refused
+
     async def _list(self, path: str, parse: Callable[[list[Any]], tuple[T, ...]], **query: str) -> tuple[T, ...]:
         found = list[T]()
         for page in range(1, _PAGES_MAX + 1):
@@ -156,6 +187,13 @@ class HarborApi:
 
 def _path_of(project: str) -> str:
     return f"projects/{quote(project, safe='')}"
+
+
+def _artifact_of(repository: str, reference: str) -> str:
+    """Its path in the API; what is a slash in the name of a repository is encoded twice (swagger.yaml)."""
+    project, _, name = repository.partition("/")
+    named = quote(quote(name, safe=""), safe="")
+    return f"{_path_of(project)}/repositories/{named}/artifacts/{quote(reference, safe=':')}"
 
 
 def _parse_system(view: Mapping[str, Any]) -> System:

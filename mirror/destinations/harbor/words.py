@@ -72,6 +72,22 @@ def may_push(project: str) -> str:
     )
 
 
+def may_delete(project: str) -> str:
+    """What an account needs that is to delete."""
+    return (
+        f"it needs the permissions Delete on Artifact and Delete on Tag in the project {project} (of a robot: the "
+        "project's Robot Accounts, or Administration > Robot Accounts)"
+    )
+
+
+def is_held(project: str, said: str) -> Advice:
+    """An immutable tag rule keeps what is to be deleted."""
+    return Advice(
+        f"an immutable tag rule of the project {project} holds it ({plain(said)})",
+        "disable the rule while mirror prune runs (the project's Policy > Tag Immutability), or keep the release",
+    )
+
+
 def plain(text: object) -> str:
     """*text* of Harbor's, as a terminal may show it: no line breaks, no escapes, not without end."""
     return "".join(filter(str.isprintable, str(text)))[:200]

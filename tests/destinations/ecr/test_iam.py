@@ -35,8 +35,10 @@ def test_there_are_no_others() -> None:
 
 def test_each_allows_what_those_before_it_do() -> None:
     """From the nodes, which pull, to who repairs."""
-    allowed = [actions(policy(use, HOST, "linkerd")) for use in USES]
+    *chain, last = USES
+    allowed = [actions(policy(use, HOST, "linkerd")) for use in chain]
 
+    assert "prune" == last
     assert all(less < more for less, more in pairwise(allowed))
 
 
@@ -64,8 +66,10 @@ def test_what_it_is_held_to(host: str, prefix: str, resource: str) -> None:
 
 
 def test_nothing_is_deleted() -> None:
-    """And nothing is allowed by a wildcard."""
-    for use in USES:
-        allowed = actions(policy(use, HOST, "linkerd"))
+    """But by `prune`, images alone; and nothing is allowed by a wildcard."""
+    allowed = {use: actions(policy(use, HOST, "linkerd")) for use in USES}
+    deleting = {use: {action for action in several if "Delete" in action} for use, several in allowed.items()}
 
-        assert set() == {action for action in allowed if "*" in action or "Delete" in action}
+    assert {use: set[str]() for use in USES} | {"prune": {"ecr:BatchDeleteImage"}} == deleting
+    assert [] == [action for several in allowed.values() for action in several if "*" in action]
+    assert {"ecr:BatchDeleteImage"} == allowed["prune"] - allowed["sync"]

@@ -148,6 +148,23 @@ def _put_image(ecr: Ecr, asked: Mapping[str, Any]) -> Any:
     }
 
 
+def _delete_images(ecr: Ecr, asked: Mapping[str, Any]) -> Any:
+    """By tag, or by digest; with its last tag an image is gone, and what an index lists is not deleted."""
+    name = asked["repositoryName"]
+    deleted, failures = list[dict[str, str]](), list[dict[str, Any]]()
+    ecr.repository(name)
+    if len(asked["imageIds"]) > 100:
+        raise EcrError("InvalidParameterException", "Invalid parameter at 'imageIds': at most 100 are taken")
+    for one in asked["imageIds"]:
+        try:
+            ecr.delete_image(name, one.get("imageDigest") or one["imageTag"])
+            deleted.append(one)
+        except EcrError as refused:
+            code = refused.code.removesuffix("Exception")
+            failures.append({"imageId": one, "failureCode": code, "failureReason": refused.message})
+    return {"imageIds": deleted, "failures": failures}
+
+
 def _templates(ecr: Ecr, asked: Mapping[str, Any]) -> Any:
     templates = [
         {"prefix": prefix, "appliedFor": ["CREATE_ON_PUSH"], **settings} for prefix, settings in ecr.templates.items()
@@ -163,6 +180,7 @@ def _referrers(ecr: Ecr, asked: Mapping[str, Any]) -> Any:
 
 
 _OWN: Mapping[str, Callable[[Ecr, Mapping[str, Any]], Any]] = {
+    "BatchDeleteImage": _delete_images,
     "DescribeRepositoryCreationTemplates": _templates,
     "GetAccountSetting": _get_setting,
     "GetAuthorizationToken": _token,

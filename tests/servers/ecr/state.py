@@ -231,6 +231,21 @@ class Ecr:
                 return image
         raise EcrError("ImageNotFoundException", "Requested image not found")
 
+    def delete_image(self, name: str, reference: str) -> None:
+        """BatchDeleteImage of one: a tag, and the image with its last one; or a digest, and all its tags."""
+        with self.lock:
+            image, repository = self.image(name, reference), self.repository(name)
+            is_last = ":" in reference or len(image.image_tags) == 1
+            others = [one for one in repository.images if one is not image]
+            if is_last and any(f'"{image.image_digest}"' in json.dumps(_listed(one)) for one in others):
+                raise EcrError("ImageReferencedByManifestList", "Requested image referenced by manifest list")
+            if is_last:
+                repository.images.remove(image)
+                for listed in self.referrers.values():
+                    listed[:] = [each for each in listed if each["digest"] != image.image_digest]
+            else:
+                image.remove_tag(reference)
+
     def put_image(self, name: str, raw: bytes, media_type: str, *, tag: str = "", by_api: bool = False) -> Image:
         """PutImage, which both ways of pushing are held to."""
         repository = self.repository(name, pushed=not by_api)
@@ -361,6 +376,10 @@ class Tokens:
         self.given += 1
         password, expires_at = self.ecr.issue_token()
         return Credential("AWS", password, renew_at=time.monotonic() + expires_at - self.ecr.now())
+
+
+def _listed(image: Image) -> Any:
+    return _view(image.image_manifest.encode()).get("manifests", [])
 
 
 def _view(raw: bytes) -> Mapping[str, Any]:

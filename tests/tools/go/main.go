@@ -17,7 +17,9 @@ import (
 )
 
 func main() {
+	deletes := true
 	registry := olareg.New(config.Config{
+		API: config.ConfigAPI{DeleteEnabled: &deletes},
 		Storage: config.ConfigStorage{
 			StoreType: config.StoreMem,
 			GC:        config.ConfigGC{Frequency: -1},

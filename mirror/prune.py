@@ -1,0 +1,425 @@
+"""Deletes from a mirror what retention does not keep: planned first, then in two phases, gone on with after an end.
+
+    records ─► fates (retention.py) ─► stock of each repository ─► what may go of it (clearing.py): the plan
+
+    1  a clearance of each release that goes is written (clearance.py), and its record deleted
+    2  records and repositories are read anew ─► what may go now ─► tags, then manifests ─► the clearance is deleted
+
+A release that another mirror records meanwhile is seen at 2, and what it needs stays. Wherever a run ends, what stays
+is whole, and the next run goes on with the clearances that it finds.
+
+A sync that copies what is being deleted at the same moment may find it there and not copy it: its own last look, before
+it tags, comes after; still, whoever prunes from one place and syncs from another should not do both at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import structlog
+
+from mirror import clearance as clearances
+from mirror import record as records
+from mirror.clearance import Clearance
+from mirror.clearing import Clearing, Node, Part, Stock, clearing, freed, needed, part
+from mirror.destinations.mirror import Mirror
+from mirror.destinations.provider import Deleter
+from mirror.errors import MirrorError, NotFound, UnknownRelease, UsageError
+from mirror.known import Resolve, known, used
+from mirror.linkerd.catalogue import ChartCatalogue
+from mirror.linkerd.release import Release, Selector
+from mirror.oci.content import Digest
+from mirror.oci.storage import Destination
+from mirror.plan import RECORD_NAME, Target
+from mirror.record import Record
+from mirror.retention import Fate, Held, Policy, fates, kept
+from mirror.running import Running
+from mirror.tasks import gather, gather_some
+
+SCHEMA = 1
+_AT_ONCE = 16
+
+log = structlog.get_logger()
+
+
+async def asked_for(
+    catalogue: ChartCatalogue,
+    releases: Sequence[Selector],
+    always: Sequence[Selector],
+    starts: Sequence[Selector],
+) -> Mapping[Release, str]:
+    """Why releases stay: the configuration asks for them, *always* names them, or a path from *starts* passes them.
+
+    Raises what the catalogue raises: where it is not known what is wanted, nothing may go.
+    """
+    wanted, goals = dict[Release, str](), await catalogue.select(releases)
+    for start in starts:
+        begin = await catalogue.one(start)
+        wanted[begin] = "retention.keep_paths_from names it"
+        for goal in goals:
+            for release in await _passed(catalogue, begin, goal) if goal != begin else ():
+                wanted.setdefault(release, f"on the upgrade path from {begin} to {goal}")
+    wanted |= dict.fromkeys(await catalogue.select(always), "retention.always names it")
+    return wanted | dict.fromkeys(goals, "the configuration asks for it")
+
+
+async def _passed(catalogue: ChartCatalogue, begin: Release, goal: Release) -> Sequence[Release]:
+    """The releases of the upgrade path; none where there is no supported one, of which nothing need be kept."""
+    try:
+        return [hop.after for hop in await catalogue.path(begin, goal)]
+    except UnknownRelease:
+        raise
+    except UsageError as exc:
+        log.warning("prune.no_path", start=str(begin), end=str(goal), reason=str(exc))
+        return ()
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One repository, and what may go of it."""
+
+    path: str
+    stock: Stock
+    clearing: Clearing
+    stays: frozenset[Digest]
+    """What is needed; in a layout by any of its names."""
+
+
+@dataclass(frozen=True, slots=True)
+class PrunePlan:
+    """What would be deleted at one destination."""
+
+    fates: tuple[Fate, ...]
+    clearances: tuple[Clearance, ...]
+    """Of the releases that go, and of those that another run has not ended with."""
+    seen: tuple[Seen, ...] = ()
+
+    @property
+    def size(self) -> int:
+        """Bytes that would be free, as far as was looked."""
+        return freed((each.stock, each.clearing) for each in self.seen)
+
+
+@dataclass(frozen=True, slots=True)
+class Pruned:
+    """What became of one destination; where nothing was to be deleted yet, what would."""
+
+    destination: str
+    place: str
+    fates: tuple[Fate, ...] = ()
+    left: tuple[Release, ...] = ()
+    """Those whose records were gone already: a run before was ended."""
+    tags: tuple[str, ...] = ()
+    """As `PATH:TAG`."""
+    manifests: tuple[str, ...] = ()
+    """As `PATH@DIGEST`."""
+    size: int = 0
+    notes: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()
+
+    def document(self) -> dict[str, Any]:
+        """As JSON has it; mirror/cli/prune.py tells the keys."""
+        return {
+            "destination": self.destination,
+            "place": self.place,
+            "releases": [
+                {"release": str(fate.release), "goes": fate.goes, "reasons": list(fate.reasons)} for fate in self.fates
+            ],
+            "left": list(map(str, self.left)),
+            "tags": list(self.tags),
+            "manifests": list(self.manifests),
+            "bytes": self.size,
+            "notes": list(self.notes),
+            "problems": list(self.problems),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class PruneReport:
+    """What became of every destination."""
+
+    destinations: tuple[Pruned, ...]
+    is_done: bool
+    """Whether it was deleted, or only planned."""
+
+    @property
+    def exit_code(self) -> int:
+        """1 if something could not be done, else 0."""
+        return int(any(each.problems for each in self.destinations))
+
+    def document(self) -> dict[str, Any]:
+        """`mirror prune -o json`."""
+        return {
+            "schema": SCHEMA,
+            "done": self.is_done,
+            "destinations": [each.document() for each in self.destinations],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Pruner:
+    """Who prunes one mirror."""
+
+    mirror: Mirror
+    deleter: Deleter
+    policy: Policy
+    wanted: Mapping[Release, str]
+    """Releases that stay, and why."""
+    running: Sequence[Running]
+    """What a cluster uses."""
+    resolve: Resolve
+    now: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))
+
+    async def plan(self) -> PrunePlan:
+        """What may go; writes nothing. Raises MirrorError where it cannot be known what is still needed."""
+        before = await clearances.kept(self.mirror.records, self.mirror.seal)
+        recorded = await self._recorded()
+        decided = self._decided(recorded)
+        going: Mapping[Release, Record] = {fate.release: recorded[fate.release] for fate in decided if fate.goes}
+        paths = self._paths([*before], going.values(), recorded.values())
+        stocks = {path: await self._stock(path, recorded.values(), before) for path in paths}
+        decided, going = self._spared(decided, going, recorded, stocks)
+        cleared = {each.release: each for each in before}
+        for release, record in going.items():
+            made = _clearance(release, record, stocks)
+            cleared[release] = made | cleared[release] if release in cleared else made
+        staying = [record for release, record in recorded.items() if release not in going]
+        found = tuple(cleared.values())
+        return PrunePlan(decided, found, self._clearings(stocks, found, staying) if found else ())
+
+    async def execute(self, plan: PrunePlan) -> tuple[PrunePlan, tuple[str, ...]]:
+        """What goes by *plan* is gone, and what could not be deleted is told; what was really deleted is the answer."""
+        going = {fate.release for fate in plan.fates if fate.goes}
+        for each in plan.clearances:
+            if each.release in going:
+                await clearances.write(self.mirror.records, each, self.mirror.seal)
+        of_records = await self._delete_records(set(map(str, going)))
+        recorded = await self._recorded()  # anew: others may have recorded meanwhile
+        paths = self._paths(plan.clearances, (), recorded.values())
+        paths = [path for path in paths if path != RECORD_NAME]
+        stocks = {path: await self._stock(path, recorded.values(), plan.clearances) for path in paths}
+        seen = self._clearings(stocks, plan.clearances, recorded.values())
+        problems = dict[str, str]()
+        for one in seen:
+            try:
+                await self._clear(one)
+            except MirrorError as exc:
+                problems[one.path] = str(exc)
+        stuck = {(one.path, tag) for one in seen for tag in one.clearing.stuck}
+        done = [
+            each
+            for each in plan.clearances
+            if not problems.keys() & each.parts.keys()
+            and not any((path, tag) in stuck for path, of_it in each.parts.items() for tag in of_it.tags)
+        ]
+        await self._delete_records({each.tag for each in done})
+        cleared = sorted([of_records, *seen], key=lambda each: each.path)
+        return PrunePlan(plan.fates, plan.clearances, tuple(cleared)), tuple(problems.values())
+
+    def _decided(self, recorded: Mapping[Release, Record]) -> tuple[Fate, ...]:
+        held = [Held(release, record.recorded_at) for release, record in recorded.items()]
+        decided = fates(held, self.policy, self.wanted, now=self.now())
+        every = [each for record in recorded.values() for each in known(self.mirror, record, self.resolve)]
+        return kept(decided, used(self.running, every, _staying(decided), self.resolve))
+
+    def _spared(
+        self,
+        decided: tuple[Fate, ...],
+        going: Mapping[Release, Record],
+        recorded: Mapping[Release, Record],
+        stocks: Mapping[str, Stock],
+    ) -> tuple[tuple[Fate, ...], Mapping[Release, Record]]:
+        """Without those of which a manifest below an image runs: some runtimes name the platform's own."""
+        roots = {digest for record in recorded.values() for _, digest in _held(record)}
+        below = {each.digest: each for each in self.running if each.digest and each.digest not in roots}
+        stays = {digest for record in map(recorded.get, _staying(decided)) if record for digest in _all(record, stocks)}
+        spared = dict[Release, str]()
+        for release in sorted(going, reverse=True):
+            everything = _all(going[release], stocks)
+            if runs := (below.keys() & everything) - stays:
+                spared[release] = f"{below[min(runs)].reference}, {min(runs)}, runs"
+                stays |= everything
+        return kept(decided, spared), {release: record for release, record in going.items() if release not in spared}
+
+    async def _recorded(self) -> dict[Release, Record]:
+        names = await records.recorded(self.mirror.records)
+        read = (records.read(self.mirror.records, str(name), self.mirror.seal) for name in names)
+        found = await gather_some(read, at_once=_AT_ONCE)
+        return {name: record for name, record in zip(names, found, strict=True) if record is not None}
+
+    def _paths(self, before: Collection[Clearance], going: Iterable[Record], recorded: Iterable[Record]) -> list[str]:
+        """The repositories to look at: those that something goes of; of a layout all, for they share manifests."""
+        looked = [*going]
+        if not looked and not before:
+            return []
+        looked += recorded if self.mirror.stores_once else ()
+        named = {target.path for record in looked for target, _ in _held(record)}
+        return sorted({RECORD_NAME, *named, *(path for each in before for path in each.parts)})
+
+    async def _stock(self, path: str, recorded: Iterable[Record], before: Iterable[Clearance]) -> Stock:
+        named = {digest for record in recorded for target, digest in _held(record) if target.path == path}
+        for each in before:
+            named |= each.parts.get(path, Part()).manifests
+        return await stock(self.mirror.repository(path), named)
+
+    def _clearings(
+        self, stocks: Mapping[str, Stock], found: Iterable[Clearance], staying: Iterable[Record]
+    ) -> tuple[Seen, ...]:
+        """What may go of each repository."""
+        names, digests = dict[str, set[str]](), dict[str, set[Digest]]()
+        for target, digest in (held for record in staying for held in _held(record)):
+            names.setdefault(target.path, set()).add(target.tag)
+            digests.setdefault(target.path, set()).add(digest)
+        parts = dict[str, Part]()
+        for each in found:
+            for path, of_it in each.parts.items():
+                parts[path] = parts.get(path, Part()) | of_it
+        going = {
+            path: Part({tag: digest for tag, digest in of_it.tags.items() if tag not in names.get(path, ())},
+                       of_it.manifests)
+            for path, of_it in parts.items()
+        }  # fmt: skip
+        stays = {path: needed(each, going.get(path, Part()), digests.get(path, ())) for path, each in stocks.items()}
+        if self.mirror.stores_once:
+            stays = dict.fromkeys(stays, frozenset().union(*stays.values()))
+        safe = frozenset[Digest]()
+        if self.mirror.stores_once:  # what another name has stays by that
+            safe = frozenset(
+                digest
+                for path, each in stocks.items()
+                for tag, digest in each.tags.items()
+                if tag not in going.get(path, Part()).tags
+            )
+        return tuple(
+            self._seen(path, each, going.get(path, Part()), stays[path], safe) for path, each in stocks.items()
+        )
+
+    def _seen(
+        self, path: str, there: Stock, going: Part, stays: frozenset[Digest], safe: frozenset[Digest] = frozenset()
+    ) -> Seen:
+        goes = clearing(there, going, stays, safe=safe)
+        return Seen(path, there, goes if self.deleter.untags else goes.with_manifests_alone(), stays)
+
+    async def _delete_records(self, tags: Collection[str]) -> Seen:
+        """*tags* of the repository of records are gone, and all that only hangs on them."""
+        there = await stock(self.mirror.records, ())
+        of_them = part(there, {tag: there.tags[tag] for tag in tags if tag in there.tags})
+        seen = self._seen(RECORD_NAME, there, of_them, needed(there, of_them, ()))
+        await self._clear(seen)
+        return seen
+
+    async def _clear(self, seen: Seen) -> None:
+        path, goes = self.mirror.path(seen.path), seen.clearing
+        if goes.alone:
+            await self.deleter.untag(path, goes.alone)
+        if goes.waves:
+            await self.deleter.delete(path, goes.waves, seen.stays)
+        log.info(
+            "prune.cleared",
+            repository=seen.path,
+            place=self.mirror.place,
+            tags=len(goes.tags),
+            manifests=len(goes.manifests),
+        )
+
+
+async def prune(pruners: Sequence[Pruner], *, is_confirmed: bool) -> PruneReport:
+    """What is not kept is deleted if that *is_confirmed*; else what would be is told."""
+    done = await gather(*(_pruned(each, is_confirmed=is_confirmed) for each in pruners))
+    return PruneReport(tuple(done), is_confirmed)
+
+
+async def _pruned(pruner: Pruner, *, is_confirmed: bool) -> Pruned:
+    mirror = pruner.mirror
+    try:
+        plan, problems = await pruner.plan(), tuple[str, ...]()
+        if is_confirmed and plan.clearances:
+            plan, problems = await pruner.execute(plan)
+    except MirrorError as exc:
+        return Pruned(mirror.name, mirror.place, problems=(str(exc),))
+    going = {fate.release for fate in plan.fates if fate.goes}
+    stuck = [f"{each.path}:{tag}" for each in plan.seen for tag in each.clearing.stuck]
+    notes = [f"{tag} stays: something else needs its manifest, and it cannot be deleted alone there" for tag in stuck]
+    manifests = [f"{each.path}@{digest}" for each in plan.seen for digest in sorted(each.clearing.manifests)]
+    return Pruned(
+        mirror.name,
+        mirror.place,
+        plan.fates,
+        tuple(each.release for each in plan.clearances if each.release not in going),
+        tuple(f"{each.path}:{tag}" for each in plan.seen for tag in each.clearing.tags),
+        tuple(manifests),
+        plan.size,
+        (*notes, *([pruner.deleter.frees_later] if manifests and pruner.deleter.frees_later else [])),
+        problems,
+    )
+
+
+async def stock(repository: Destination, named: Iterable[Digest]) -> Stock:
+    """*repository* as it is: everything at its tags, what is *named* beside, all below it, and what refers to it.
+
+    Raises ManifestError for what is there and cannot be read: what it needs is not known.
+    """
+    tags, nodes = dict[str, Digest](), dict[Digest, Node]()
+    referrers = dict[Digest, frozenset[Digest]]()
+
+    async def at_tag(tag: str) -> None:
+        try:
+            manifest = await repository.manifest(tag)
+        except NotFound:
+            return  # deleted meanwhile
+        tags[tag], nodes[manifest.digest] = manifest.digest, Node.of(manifest)
+
+    async def at_digest(digest: Digest) -> None:
+        try:
+            nodes[digest] = Node.of(await repository.manifest(digest))
+        except NotFound:
+            absent.add(digest)
+
+    async def refers(digest: Digest) -> None:
+        referrers[digest] = frozenset(each.digest for each in await repository.referrers(digest))
+
+    absent = set[Digest]()
+    await gather_some(map(at_tag, await repository.tags()), at_once=_AT_ONCE)
+    await gather_some(map(at_digest, set(named) - nodes.keys()), at_once=_AT_ONCE)
+    while unasked := nodes.keys() - referrers.keys():
+        await gather_some(map(refers, unasked), at_once=_AT_ONCE)
+        beside = {each for digest in unasked for each in (*nodes[digest].children, *referrers[digest])}
+        beside |= {subject for digest in unasked if (subject := nodes[digest].subject)}
+        await gather_some(map(at_digest, beside - nodes.keys() - absent), at_once=_AT_ONCE)
+    return Stock(tags, nodes, referrers)
+
+
+def _held(record: Record) -> Iterator[tuple[Target, Digest]]:
+    """What *record* names: images, and charts."""
+    yield from ((image.target, image.digests.mirrored) for image in record.images)
+    yield from ((chart.target, chart.digests.mirrored) for chart in record.artifacts)
+
+
+def _staying(decided: Iterable[Fate]) -> list[Release]:
+    return [fate.release for fate in decided if not fate.goes]
+
+
+def _all(record: Record, stocks: Mapping[str, Stock]) -> set[Digest]:
+    """Everything that hangs on what *record* names, where it was looked."""
+    parts = (
+        part(stocks[target.path], {target.tag: digest}).manifests
+        for target, digest in _held(record)
+        if target.path in stocks
+    )
+    return set[Digest]().union(*parts)
+
+
+def _clearance(release: Release, record: Record, stocks: Mapping[str, Stock]) -> Clearance:
+    parts = dict[str, Part]()
+    for target, digest in _held(record):
+        path = target.path
+        of_it = part(stocks[path], {target.tag: digest})
+        parts[path] = parts.get(path, Part()) | of_it
+    there = stocks[RECORD_NAME]
+    name = str(release)
+    if name in there.tags:
+        parts[RECORD_NAME] = part(there, {name: there.tags[name]})
+    return Clearance(release, parts)
