@@ -88,7 +88,7 @@ async def test_the_wrong_region(upstream: Upstream, ecr: Ecr, tmp_path: Path, mo
     assert "linkerd/mirror-record" in found[SUBJECT, "repositories"].told
     assert "the registry's host names the wrong account or region" in found[SUBJECT, "repositories"].remedy
     [region] = [each for each in report.findings if each.check == "region"]
-    assert "none of 5 repositories is in eu-central-1; the AWS configuration says eu-west-1" == region.told
+    assert "none of 8 repositories is in eu-central-1; the AWS configuration says eu-west-1" == region.told
 
 
 async def test_an_expired_session(upstream: Upstream, ecr: Ecr) -> None:

@@ -48,14 +48,16 @@ def sign(upstream: Upstream, reference: str) -> Image:
 
 class TestInStep:
     async def test_from_a_project_to_in_step(self, site: Site) -> None:
-        """Every image and the record are there; again: nothing is written."""
+        """Every image, chart and the record are there; again: nothing is written."""
         report = await sync(site.settings())
 
         assert (0, all_are("copied")) == (report.exit_code, outcomes(only(report)))
         images = {str(each.place): str(each.digest) for each in only(report).images}
         tags = site.tags()
         assert images == {place: digest for place, digest in tags.items() if place in images}
-        assert {f"mirror-record:{RELEASE}"} == tags.keys() - images.keys()
+        charts = {each.reference for each in only(report).charts}
+        assert 3 == len(charts)
+        assert {f"mirror-record:{RELEASE}"} | charts == tags.keys() - images.keys()
 
         site.harbor.requests.clear()
         again = await sync(site.settings())
