@@ -50,14 +50,14 @@ from mirror.trust.seal import Seal
 
 if TYPE_CHECKING:
     from mirror.airgap import Exporter, Importer
+    from mirror.cluster.running import Running
     from mirror.destinations.ecr.api import EcrApi
     from mirror.doctor.doctor import Doctor
     from mirror.kubernetes.publisher import Publisher
     from mirror.linkerd.chart import ChartRepository
     from mirror.linkerd.versions import VersionsFile
     from mirror.oci.archive import Archive
-    from mirror.prune import Pruner
-    from mirror.running import Running
+    from mirror.retention.prune import Pruner
 
 RegistryLike = RegistryDestination | EcrDestination | HarborDestination
 
@@ -492,8 +492,8 @@ class App:
 
     async def pruners(self, running: Sequence[Running], to: str = "") -> list[Pruner]:
         """Who prunes each mirror, *running* being what a cluster uses; raises MirrorError where wants are not known."""
-        from mirror.prune import Pruner, asked_for  # late: only its command needs it
-        from mirror.retention import Policy
+        from mirror.retention.policy import Policy
+        from mirror.retention.prune import Pruner, asked_for  # late: only its command needs it
 
         retention = self.settings.retention
         always, starts = (

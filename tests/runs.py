@@ -12,15 +12,15 @@ from typing import Any
 from mirror.airgap import held_images
 from mirror.app import App, parse_accepted
 from mirror.cli.progress import QuietProgress
+from mirror.cluster.running import Running
 from mirror.destinations.provider import Provider
 from mirror.findings import DoctorReport
 from mirror.http.proxies import Proxies
 from mirror.oci.archive import Archive
 from mirror.oci.pack import Pack, lacking
-from mirror.prune import PruneReport
-from mirror.prune import prune as prune_mirrors
 from mirror.report import ExportReport, PlanReport, ReleaseReport, SyncReport, VerifyReport
-from mirror.running import Running
+from mirror.retention.prune import PruneReport
+from mirror.retention.prune import prune as prune_mirrors
 from mirror.settings import Settings
 from mirror.shard import Shard
 from mirror.sync import Syncer

@@ -23,9 +23,9 @@ from mirror.cli.options import to_option
 from mirror.cli.workloads import inventory_of
 
 if TYPE_CHECKING:
-    from mirror.audit import AuditReport, Finding
     from mirror.cli.main import Context
-    from mirror.running import Inventory
+    from mirror.cluster.audit import AuditReport, Finding
+    from mirror.cluster.running import Inventory
 
 _WORDS = {"held": "held", "other_digest": "another digest", "not_held": "not held"}
 _PODS_SHOWN = 3
@@ -59,7 +59,7 @@ def command(context: Context, file: Path, to: str, is_all: bool, output_format: 
 
 async def _audit(context: Context, inventory: Inventory, to: str, *, is_all: bool) -> AuditReport:
     from mirror.app import App
-    from mirror.audit import audit
+    from mirror.cluster.audit import audit
 
     async with App(context.settings, context.environ) as app:
         return await audit(app.mirror(to), inventory, context.settings.resolve, everything=is_all)

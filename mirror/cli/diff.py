@@ -25,7 +25,7 @@ from mirror.cli.options import to_option
 
 if TYPE_CHECKING:
     from mirror.cli.main import Context
-    from mirror.difference import Difference, ImageDifference
+    from mirror.difference.found import Difference, ImageDifference
 
 _WORDS = {
     "same": "same",
@@ -66,7 +66,7 @@ def command(context: Context, first: str, second: str, to: str, output_format: o
 
 async def _diff(context: Context, first: str, second: str, to: str) -> Difference:
     from mirror.app import App
-    from mirror.diff import of_both, of_mirror, of_upstream
+    from mirror.difference.gather import of_both, of_mirror, of_upstream
 
     async with App(context.settings, context.environ) as app:
         catalogue = app.catalogue()

@@ -3,7 +3,7 @@
 With `-o json`:
 
     hops[]          from, to, version (of the project, that `to` is part of), changes[]
-      changes[]     kind (mirror/changes.py lists them), told; chart or image where it is of one, the subject of told
+      changes[]     kind (mirror/upgrade/changes.py lists them), told; chart or image where it is of one
     notes[]         what could not be compared, and why: a registry that does not answer leaves platforms out
 """
 
@@ -18,9 +18,9 @@ import click
 from mirror.cli import output
 
 if TYPE_CHECKING:
-    from mirror.changes import Change
     from mirror.cli.main import Context
-    from mirror.upgrade import Upgrade
+    from mirror.upgrade.changes import Change
+    from mirror.upgrade.gather import Upgrade
 
 _OURS = "cr.l5d.io/linkerd/"
 
@@ -51,7 +51,7 @@ def command(context: Context, start: str, end: str, output_format: output.Output
 
 async def _upgrade(context: Context, start: str, end: str) -> Upgrade:
     from mirror.app import App
-    from mirror.upgrade import upgrade
+    from mirror.upgrade.gather import upgrade
 
     async with App(context.settings, context.environ) as app:
         catalogue = app.catalogue()

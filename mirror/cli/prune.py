@@ -27,8 +27,8 @@ from mirror.cli.workloads import inventory_of
 
 if TYPE_CHECKING:
     from mirror.cli.main import Context
-    from mirror.prune import Pruned, PruneReport
-    from mirror.running import Running
+    from mirror.cluster.running import Running
+    from mirror.retention.prune import Pruned, PruneReport
 
 
 @click.command(name="prune")
@@ -67,7 +67,7 @@ def command(
 
 async def _prune(context: Context, to: str, running: Sequence[Running], *, is_confirmed: bool) -> PruneReport:
     from mirror.app import App
-    from mirror.prune import Pruned, PruneReport, prune
+    from mirror.retention.prune import Pruned, PruneReport, prune
 
     async with App(context.settings, context.environ) as app:
         retention = context.settings.retention

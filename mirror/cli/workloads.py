@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 if TYPE_CHECKING:
-    from mirror.running import Inventory
+    from mirror.cluster.running import Inventory
 
 _SIZE_MAX = 512 * 1024 * 1024
 
@@ -18,8 +18,8 @@ log = structlog.get_logger()
 
 def inventory_of(path: Path) -> Inventory:
     """What is in *path*, `-` being stdin; what cannot be read of it is logged. Raises UsageError."""
+    from mirror.cluster.running import inventory
     from mirror.errors import UsageError
-    from mirror.running import inventory
 
     source = "stdin" if str(path) == "-" else str(path)
     try:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
+from mirror.cluster.running import Running
 from mirror.destinations.mirror import Mirror
 from mirror.errors import BadReference
 from mirror.linkerd.release import Release
@@ -16,7 +17,6 @@ from mirror.oci.content import Digest
 from mirror.oci.reference import Reference, Repository
 from mirror.plan import Target
 from mirror.record import Record, RecordedImage
-from mirror.running import Running
 
 Resolve = Callable[[Repository], Repository]
 """What a repository really is, aliases applied."""

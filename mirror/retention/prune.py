@@ -1,6 +1,6 @@
 """Deletes from a mirror what retention does not keep: planned first, then in two phases, gone on with after an end.
 
-    records ─► fates (retention.py) ─► stock of each repository ─► what may go of it (clearing.py): the plan
+    records ─► fates (policy.py) ─► stock of each repository ─► what may go of it (clearing.py): the plan
 
     1  a clearance of each release that goes is written (clearance.py), and its record deleted
     2  records and repositories are read anew ─► what may go now ─► tags, then manifests ─► the clearance is deleted
@@ -21,22 +21,22 @@ from typing import Any
 
 import structlog
 
-from mirror import clearance as clearances
 from mirror import record as records
-from mirror.clearance import Clearance
-from mirror.clearing import Clearing, Node, Part, Stock, clearing, freed, needed, part
+from mirror.cluster.known import Resolve, known, used
+from mirror.cluster.running import Running
 from mirror.destinations.mirror import Mirror
 from mirror.destinations.provider import Deleter
 from mirror.errors import MirrorError, NotFound, UnknownRelease, UsageError
-from mirror.known import Resolve, known, used
 from mirror.linkerd.catalogue import ChartCatalogue
 from mirror.linkerd.release import Release, Selector
 from mirror.oci.content import Digest
 from mirror.oci.storage import Destination
 from mirror.plan import RECORD_NAME, Target
 from mirror.record import Record
-from mirror.retention import Fate, Held, Policy, fates, kept
-from mirror.running import Running
+from mirror.retention import clearance as clearances
+from mirror.retention.clearance import Clearance
+from mirror.retention.clearing import Clearing, Node, Part, Stock, clearing, freed, needed, part
+from mirror.retention.policy import Fate, Held, Policy, fates, kept
 from mirror.tasks import gather, gather_some
 
 SCHEMA = 1

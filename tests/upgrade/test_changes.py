@@ -7,13 +7,13 @@ from dataclasses import replace
 
 import pytest
 
-from mirror.changes import Change, Edition, changes, to_look_at
 from mirror.linkerd.images import release_images
 from mirror.linkerd.parts import Chart
 from mirror.linkerd.release import Release
 from mirror.linkerd.versions import COPY
 from mirror.oci.content import Platform
 from mirror.oci.reference import Reference
+from mirror.upgrade.changes import Change, Edition, changes, to_look_at
 from tests.linkerd.charts import chart, charts_of, deployment
 
 # kubeVersion of the charts, as their Chart.yaml has it

@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from mirror import record as records
-from mirror.clearing import Part
 from mirror.errors import BadReference, ManifestError, NotFound, Refused, UsageError
 from mirror.linkerd.release import Release
 from mirror.oci.content import Descriptor, Digest
@@ -24,6 +23,7 @@ from mirror.oci.copy import read_small
 from mirror.oci.manifest import OCI_MANIFEST, Manifest
 from mirror.oci.reference import Reference, Repository
 from mirror.oci.storage import Destination
+from mirror.retention.clearing import Part
 from mirror.trust.seal import Seal
 
 SCHEMA = 1

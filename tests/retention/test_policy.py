@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from mirror.linkerd.release import Release
-from mirror.retention import Fate, Held, Policy, fates, kept
+from mirror.retention.policy import Fate, Held, Policy, fates, kept
 
 NOW = datetime(2026, 8, 31, tzinfo=UTC)
 E1, E2, E3, S1, S2 = (

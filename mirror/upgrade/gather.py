@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
-from mirror.changes import Change, Edition, changes, to_look_at
 from mirror.errors import MirrorError, Unreachable
 from mirror.linkerd.catalogue import ChartCatalogue
 from mirror.linkerd.images import release_images
@@ -24,6 +23,7 @@ from mirror.oci.manifest import Manifest
 from mirror.oci.reference import Reference, Repository
 from mirror.oci.storage import Source
 from mirror.tasks import gather, gather_some
+from mirror.upgrade.changes import Change, Edition, changes, to_look_at
 
 PATIENCE_S = 30.0  # for the indexes of one registry
 _RELEASES_AT_ONCE = 4  # each is some archives in memory

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from hypothesis import given, settings
 
-from mirror.clearing import Clearing, Node, Part, Stock, clearing, freed, needed, part
 from mirror.oci.content import Digest
+from mirror.retention.clearing import Clearing, Node, Part, Stock, clearing, freed, needed, part
 from tests.content import Image, artifact, image, index, multi_platform
 from tests.mirrors import PATHS, Sample, samples
 

@@ -1,7 +1,7 @@
 """Gathers the sides that are compared: a release as upstream has it, or as a mirror has recorded it.
 
     charts ─► images ─► indexes and manifests upstream ─┐
-                                                        ├─► difference.py
+                                                        ├─► found.py
     record ─► manifests in the mirror ──────────────────┘
 
 An image that cannot be read is told, and the rest is compared. Writes nothing.
@@ -16,7 +16,7 @@ from dataclasses import replace
 
 from mirror import record as records
 from mirror.destinations.mirror import Mirror
-from mirror.difference import Difference, Shape, Side, difference
+from mirror.difference.found import Difference, Shape, Side, difference
 from mirror.errors import MirrorError, WorldError
 from mirror.linkerd.catalogue import ChartCatalogue
 from mirror.linkerd.images import release_images

@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from mirror import record as records
+from mirror.cluster.known import Known, Resolve, known
+from mirror.cluster.running import Inventory, Running
 from mirror.destinations.mirror import Mirror
 from mirror.errors import NotFound, WorldError
-from mirror.known import Known, Resolve, known
 from mirror.linkerd.images import FIRST_PARTY
 from mirror.linkerd.release import Release
 from mirror.oci.reference import Repository
-from mirror.running import Inventory, Running
 from mirror.tasks import gather_some
 
 SCHEMA = 1

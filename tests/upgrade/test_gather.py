@@ -13,7 +13,7 @@ from mirror.http.proxies import Proxies
 from mirror.linkerd.release import Release
 from mirror.oci.content import Digest
 from mirror.oci.manifest import Manifest
-from mirror.upgrade import Upgrade, upgrade
+from mirror.upgrade.gather import Upgrade, upgrade
 from tests.content import attestation_of, attested, image, index
 from tests.servers.fake import ALWAYS, Fault, answer
 from tests.servers.upstream import NEXT, RELEASE, Upstream, upstream_server

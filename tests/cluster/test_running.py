@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mirror.cluster.running import Inventory, Running, inventory
 from mirror.errors import UsageError
 from mirror.oci.content import Digest
 from mirror.oci.reference import Reference
-from mirror.running import Inventory, Running, inventory
 
 DIGEST = Digest.of(b"x")
 

@@ -19,16 +19,16 @@ from hypothesis import strategies as st
 
 from mirror import record as records
 from mirror.app import App
+from mirror.cluster.running import inventory
 from mirror.destinations.mirror import Mirror
 from mirror.destinations.provider import Deleter
 from mirror.http.proxies import Proxies
 from mirror.linkerd.release import Release
 from mirror.oci.content import Digest
 from mirror.oci.verify import walk
-from mirror.prune import Pruned, Pruner
-from mirror.prune import prune as prune_mirrors
-from mirror.retention import Policy
-from mirror.running import inventory
+from mirror.retention.policy import Policy
+from mirror.retention.prune import Pruned, Pruner
+from mirror.retention.prune import prune as prune_mirrors
 from mirror.settings import Settings
 from tests.content import artifact, image, push
 from tests.mirrors import PATHS, Sample, digests, pushed, samples
