@@ -143,7 +143,7 @@ class TestIam:
         """Those that there are."""
         said = desk.run("doctor", "--iam", "everything")
 
-        uses = "pull, verify, sync, sync-create, doctor-fix"
+        uses = "pull, verify, sync, sync-create, doctor-fix, prune"
         assert [f"--iam everything: there is no such use, there is {uses}"] == said.sentences
 
 
