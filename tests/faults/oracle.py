@@ -26,7 +26,7 @@ _AT_THE_MIRROR = ("copied", "kept", "adopted")
 def told(report: SyncReport, *, images: int, hosts: Sequence[str], stale: Sequence[str] = ()) -> list[str]:
     """The report is true to itself: *images* of them, reasons that name one of *hosts*, an exit code that fits.
 
-    Only an image whose name is in *stale* may be refused.
+    Only an image whose name is in *stale* may be refused, and where there is one, a chart.
     """
     found = list[str]()
     for release in report.releases:
@@ -39,9 +39,15 @@ def told(report: SyncReport, *, images: int, hosts: Sequence[str], stale: Sequen
             found.append(f"the problem names no host: {release.problem!r}")
         if not release.problem and len(release.images) != images:
             found.append(f"the report has {len(release.images)} images, the release {images}")
-        is_done = not release.problem and all(image.outcome in _AT_THE_MIRROR for image in release.images)
+        for chart in release.charts:
+            if chart.outcome == "failed" and not any(name in chart.reason for name in (*hosts, "before its images")):
+                found.append(f"{chart.reference} failed, and the reason names no host: {chart.reason!r}")
+            if chart.outcome == "refused" and not stale:
+                found.append(f"{chart.reference} was refused: {chart.reason}")
+        outcomes = [each.outcome for each in (*release.images, *release.charts)]
+        is_done = not release.problem and all(outcome in _AT_THE_MIRROR for outcome in outcomes)
         if (release.exit_code == 0) != is_done:
-            found.append(f"exit code {release.exit_code}, with {[image.outcome for image in release.images]}")
+            found.append(f"exit code {release.exit_code}, with {outcomes}")
     return found if report.releases else ["the report is empty"]
 
 
