@@ -222,14 +222,19 @@ class ReleaseReport:
     """That is for a human to decide."""
 
     @property
+    def parts(self) -> tuple[ImageReport | ChartReport, ...]:
+        """All that the mirror is to hold of it: images, then charts."""
+        return (*self.images, *self.charts)
+
+    @property
     def outcome(self) -> ReleaseOutcome:
         """The worst that happened."""
-        parts = {*(image.outcome for image in self.images), *(chart.outcome for chart in self.charts)}
-        if self.is_refused or "refused" in parts:
+        outcomes = {part.outcome for part in self.parts}
+        if self.is_refused or "refused" in outcomes:
             return "refused"
         if self.has_failures:
             return "failed"
-        return "in_step" if parts <= {"kept"} else "synced"
+        return "in_step" if outcomes <= {"kept"} else "synced"
 
     @property
     def has_failures(self) -> bool:
@@ -286,6 +291,11 @@ class SyncReport:
         return _overall(self.releases)
 
     @property
+    def size(self) -> int:
+        """Bytes that were sent."""
+        return sum(part.size for release in self.releases for part in release.parts)
+
+    @property
     def exit_code(self) -> int:
         """The worst of the releases'."""
         return worst(release.exit_code for release in self.releases)
@@ -301,14 +311,14 @@ class SyncReport:
     def log_line(self) -> dict[str, Any]:
         """The keys of the run's one canonical log line."""
         images = [image for release in self.releases for image in release.images]
-        charts = [chart for release in self.releases for chart in release.charts]
+        charts = sum(len(release.charts) for release in self.releases)
         return {
             "outcome": self.outcome,
             "shard": str(self.shard),
             "releases": sorted({release.release for release in self.releases}),
             **{kind: sum(image.outcome == kind for image in images) for kind in _OUTCOMES},
-            "charts": len(charts),
-            "bytes": sum(image.size for image in images) + sum(chart.size for chart in charts),
+            "charts": charts,
+            "bytes": self.size,
             "seconds": round(self.seconds, 3),
             "exit_code": self.exit_code,
         }
@@ -398,8 +408,12 @@ class VerifiedRelease:
         """In step, not, or not known."""
         if self.problem:
             return "failed"
-        is_broken = any(part.problems for part in (*self.images, *self.charts))
-        return "not_in_step" if self.missing or is_broken else "in_step"
+        return "not_in_step" if self.missing or any(part.problems for part in self.parts) else "in_step"
+
+    @property
+    def parts(self) -> tuple[VerifiedImage, ...]:
+        """Images, then charts."""
+        return (*self.images, *self.charts)
 
 
 @dataclass(frozen=True, slots=True)

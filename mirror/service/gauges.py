@@ -18,7 +18,7 @@ from prometheus_client.metrics_core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from mirror.plan import Cause
-from mirror.report import ImageReport, ReleaseOutcome
+from mirror.report import ImageReport, ReleaseOutcome, ReleaseReport
 from mirror.schedule import cron, longest_gap
 from mirror.service import families
 from mirror.service.bell import Work
@@ -76,12 +76,20 @@ class Standing(Collector):
         }
 
     @property
-    def _destinations(self) -> dict[str, list[ImageReport]]:
-        """The images of each, as the last run that tried them found them."""
-        found: dict[str, list[ImageReport]] = {name: [] for name in self.configuration.settings.destinations}
+    def _destinations(self) -> dict[str, list[ReleaseReport]]:
+        """The releases of each, as the last run that tried them found them."""
+        found: dict[str, list[ReleaseReport]] = {name: [] for name in self.configuration.settings.destinations}
         for (destination, _), entry in self.ledger.entries.items():
-            found.setdefault(destination, []).extend(entry.report.images)
+            found.setdefault(destination, []).append(entry.report)
         return found
+
+    @property
+    def _causes(self) -> dict[str, Counter[Cause | None]]:
+        """By destination, how many images and charts are refused for what."""
+        return {
+            destination: Counter(part.cause for report in reports for part in report.parts)
+            for destination, reports in self._destinations.items()
+        }
 
     def _build(self) -> Iterable[Series]:
         return [((version("linkerd-mirror"), platform.python_version()), 1)]
@@ -125,15 +133,14 @@ class Standing(Collector):
         return self._counted(lambda image: image.verdict is not None and image.verdict.satisfies("require"))
 
     def _drifted(self) -> Iterable[Series]:
-        return self._counted(lambda image: image.cause in DRIFT)
+        return [((destination,), sum(causes[each] for each in DRIFT)) for destination, causes in self._causes.items()]
 
     def _counted(self, wanted: Callable[[ImageReport], bool]) -> Iterable[Series]:
-        for destination, images in self._destinations.items():
-            yield (destination,), sum(map(wanted, images))
+        for destination, reports in self._destinations.items():
+            yield (destination,), sum(wanted(image) for report in reports for image in report.images)
 
     def _refused(self) -> Iterable[Series]:
-        for destination, images in self._destinations.items():
-            causes = Counter(image.cause for image in images)
+        for destination, causes in self._causes.items():
             for cause in get_args(Cause):
                 yield (destination, cause), causes[cause]
 

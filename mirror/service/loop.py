@@ -205,14 +205,16 @@ class Loop:
 
 
 def _tell_problems(report: VerifyReport) -> None:
-    """One line for each image that is not in step, and for each release of which nothing is known."""
+    """One line for each image or chart that is not in step, and for each release of which nothing is known."""
     for release in report.releases:
         at = {"destination": release.destination, "release": release.release}
         if release.problem:
             log.error("verify.release_failed", **at, reason=release.problem)
-        for image in release.images:
-            if image.problems:
-                log.error("verify.image_not_in_step", **at, target=image.target, reason="; ".join(image.problems))
+        kinds = {"verify.image_not_in_step": release.images, "verify.chart_not_in_step": release.charts}
+        for event, several in kinds.items():
+            for part in several:
+                if part.problems:
+                    log.error(event, **at, target=part.target, reason="; ".join(part.problems))
 
 
 def retry_wait(first: timedelta, failures: int) -> timedelta:
@@ -261,6 +263,4 @@ def _counts(report: Report | None) -> Mapping[str, int]:
 
 
 def _size(report: Report | None) -> int:
-    if not isinstance(report, SyncReport):
-        return 0
-    return sum(image.size for release in report.releases for image in release.images)
+    return report.size if isinstance(report, SyncReport) else 0

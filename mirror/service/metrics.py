@@ -125,9 +125,10 @@ class Metrics:
         for release in report.releases:
             for image in release.images:
                 self._images.labels(release.destination, image.outcome).inc()
-                self._copied.labels(release.destination).inc(image.size)
-                if image.cause:
-                    self._refusals.labels(release.destination, image.cause).inc()
+            for part in release.parts:
+                self._copied.labels(release.destination).inc(part.size)
+                if part.cause:
+                    self._refusals.labels(release.destination, part.cause).inc()
 
     def _deeply_verified(self, report: VerifyReport) -> None:
         for release in report.releases:

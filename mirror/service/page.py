@@ -74,6 +74,7 @@ _SIGNATURE_STATES: Mapping[str, State] = {
     "not verified": "not_in_step",
 }
 _CHART_LINE = re.compile(r"^# chart: +\S+ (\S+)$", re.MULTILINE)
+_INSTALL_LINE = re.compile(r"^# install: +helm upgrade --install \S+ (oci://\S+) ", re.MULTILINE)
 _REPOSITORIES = {"edge": "linkerd-edge", "stable": "linkerd", "enterprise": "linkerd-buoyant"}
 """What Linkerd's own instructions call the chart repository of a channel."""
 
@@ -216,13 +217,14 @@ def _values(release: ReleaseStatus, chart: str, base_url: str) -> Values:
     text = release.values[chart]
     found = _CHART_LINE.search(text)
     version = f" --version {found[1]}" if found else ""
+    mirrored = _INSTALL_LINE.search(text)
+    place = mirrored[1] if mirrored else f"{repository_name(release.release)}/{chart}"
     path = f"overrides/{release.destination}/{release.release}/{chart}.yaml"
     return Values(
         chart,
         text,
         path,
-        f"helm upgrade --install {chart} {repository_name(release.release)}/{chart}{version} \\\n"
-        f"  -f your-values.yaml -f {base_url}{path}",
+        f"helm upgrade --install {chart} {place}{version} \\\n  -f your-values.yaml -f {base_url}{path}",
     )
 
 

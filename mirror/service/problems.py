@@ -24,10 +24,10 @@ from itertools import takewhile
 from typing import Any, Literal, TypeAlias
 
 from mirror.amounts import clock
-from mirror.report import ImageReport, VerifiedImage, VerifiedRelease
+from mirror.report import ChartReport, ImageReport, VerifiedImage, VerifiedRelease
 from mirror.service.bell import Work
 from mirror.service.ledger import Entry, Ledger
-from mirror.service.releases import ORDER, ImageStatus, ReleaseStatus, State, told_moment
+from mirror.service.releases import ORDER, ChartStatus, ImageStatus, ReleaseStatus, State, told_moment
 
 OVERDUE = timedelta(hours=1)
 """So long after a run was due, what the last one said counts no more."""
@@ -69,7 +69,7 @@ class Problem:
     destinations: tuple[str, ...] = ()
     releases: tuple[str, ...] = ()
     references: tuple[str, ...] = ()
-    """The images, as charts write them."""
+    """The images, as charts write them, and charts, as `charts/NAME:VERSION`."""
     choices: tuple[Choice, ...] = ()
     """Each of which settles it."""
     stanza: str = ""
@@ -125,50 +125,50 @@ def _refusals(release: ReleaseStatus) -> Iterator[Problem]:
     if report.is_refused:
         remedy = "Nothing is written until somebody has decided: do what the sentence says, then the next run goes on."
         yield Problem("refused", report.problem, remedy, **common, since=since)  # type: ignore[arg-type]
-    for image in release.images:
-        if image.outcome == "refused":
+    for part in release.parts:
+        if part.outcome == "refused":
             yield replace(
-                _refusal(image),
+                _refusal(part),
                 destinations=(release.destination,),
                 releases=(release.release,),
-                references=(image.reference,),
+                references=(part.reference,),
                 since=since,
             )
 
 
-def _refusal(image: ImageStatus) -> Problem:
-    """What is to be decided of *image*: the ways out that its reason names, taken apart."""
-    words, _, stanza = image.report.reason.partition(_STANZA)
+def _refusal(part: ImageStatus | ChartStatus) -> Problem:
+    """What is to be decided of *part*: the ways out that its reason names, taken apart."""
+    words, _, stanza = part.report.reason.partition(_STANZA)
     accepted = tuple(dict.fromkeys(_ACCEPTABLE.findall(words)))
     return Problem(
         "refused",
         _SETTLING.split(words)[0],
-        _remedy(image.report, is_acceptable=bool(accepted)),
-        choices=tuple(Choice(_meaning(each, image), f"mirror sync --accept {each}") for each in accepted),
+        _remedy(part.report, is_acceptable=bool(accepted)),
+        choices=tuple(Choice(_meaning(each, part), f"mirror sync --accept {each}") for each in accepted),
         stanza=_STANZA + stanza if stanza else "",
     )
 
 
-def _meaning(accepted: str, image: ImageStatus) -> str:
+def _meaning(accepted: str, part: ImageStatus | ChartStatus) -> str:
     """What accepting *accepted*, REFERENCE@DIGEST, comes to."""
     digest = accepted.rpartition("@")[2]
-    recorded = str(image.recorded.digests.upstream) if image.recorded else ""
-    match image.report.cause:
+    reason = part.report.reason
+    match part.report.cause:
         case "signature":
             return "To let this digest in all the same:"
         case "changed":
             return "To have back what was recorded:"
-        case _ if digest == recorded:
+        case "moved" if f"from {digest} to" in reason:
             return "To keep what was recorded:"
-        case "taken" if f"upstream has {digest}" not in image.report.reason:
+        case "taken" if f"upstream has {digest}" not in reason:
             return "To keep what the mirror's tag names:"
         case _:
             return "To take what upstream has now:"
 
 
-def _remedy(image: ImageReport, *, is_acceptable: bool) -> str:
+def _remedy(part: ImageReport | ChartReport, *, is_acceptable: bool) -> str:
     keep = "What `[policy.accept]` names for it is accepted by every run."
-    match image.cause:
+    match part.cause:
         case "lacking":
             return "Wait until upstream has it, or leave out the release (`exclude`) or its chart (`charts`)."
         case "clash":
@@ -188,7 +188,7 @@ def _remedy(image: ImageReport, *, is_acceptable: bool) -> str:
 
 
 def _failures(release: ReleaseStatus) -> Iterator[Problem]:
-    """What failed of *release*: itself, its proof, its images."""
+    """What failed of *release*: itself, its proof, its images and charts."""
     report, entry = release.entry.report, release.entry
     blank = Problem("failed", "", "", (release.destination,), (release.release,), since=entry.wrong_since)
     doctor = "`mirror doctor` says what is wrong with a registry or a credential. The service tries again by itself."
@@ -211,6 +211,9 @@ def _failures(release: ReleaseStatus) -> Iterator[Problem]:
                 remedy="Pods go on starting from the mirror. If it lasts: `mirror doctor` says what is wrong upstream.",
                 references=(image.reference,),
             )
+    for chart in report.charts:
+        if chart.outcome == "failed":
+            yield replace(blank, words=chart.reason, remedy=doctor, references=(chart.reference,))
 
 
 def _merged(problems: Iterable[Problem]) -> Iterator[Problem]:
@@ -254,10 +257,10 @@ def _damages(ledger: Ledger) -> Iterator[Problem]:
 
 def _still_damaged(report: VerifiedRelease, entry: Entry | None) -> Iterator[VerifiedImage]:
     """What was found damaged, and has not been brought to another digest since."""
-    now = {image.reference: image.digest for image in entry.report.images} if entry else {}
-    for image in report.images:
-        if image.problems and now.get(image.reference) in (None, image.digest):
-            yield image
+    now = {part.reference: part.digest for part in entry.report.parts} if entry else {}
+    for part in report.parts:
+        if part.problems and now.get(part.reference) in (None, part.digest):
+            yield part
 
 
 def _of_runs(ledger: Ledger, now: datetime) -> Iterator[Problem]:

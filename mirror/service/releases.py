@@ -20,7 +20,7 @@ from typing import Any, Literal, TypeAlias
 
 from mirror.oci.content import Digest
 from mirror.record import RecordedImage
-from mirror.report import ImageOutcome, ImageReport, Proof, VerifiedImage
+from mirror.report import ChartReport, ImageOutcome, ImageReport, Proof, VerifiedImage
 from mirror.service.ledger import Entry, Key, Ledger, Verified
 from mirror.trust.verdict import Verdict
 
@@ -123,6 +123,51 @@ class ImageStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class ChartStatus:
+    """One chart of one release at one destination."""
+
+    report: ChartReport
+    verified: VerifiedImage | None
+    """By the last deep verification."""
+
+    @property
+    def reference(self) -> str:
+        """`charts/NAME:VERSION`."""
+        return self.report.reference
+
+    @property
+    def state(self) -> State:
+        """What is known of it alone."""
+        if self.outcome == "refused":
+            return "refused"
+        return "not_in_step" if self.outcome == "failed" or self.damage else "in_step"
+
+    @property
+    def outcome(self) -> ImageOutcome:
+        """What the last run did with it."""
+        return self.report.outcome
+
+    @property
+    def damage(self) -> tuple[str, ...]:
+        """What the deep verification found wrong with it, while the mirror is to hold what it looked at."""
+        digest = self.report.digest
+        return self.verified.problems if self.verified and digest in (None, self.verified.digest) else ()
+
+    def document(self) -> dict[str, Any]:
+        """As in /api/v1/releases."""
+        return {
+            "reference": self.reference,
+            "target": self.report.target,
+            "state": self.state,
+            "outcome": self.outcome,
+            "digest": str(self.report.digest) if self.report.digest else None,
+            "reason": self.report.reason,
+            "cause": self.report.cause,
+            "damage": list(self.damage),
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class ReleaseStatus:
     """One release at one destination."""
 
@@ -132,6 +177,13 @@ class ReleaseStatus:
     """Those whose newest it is."""
     images: tuple[ImageStatus, ...]
     """What is known of each."""
+    charts: tuple[ChartStatus, ...] = ()
+    """None where the destination holds no charts."""
+
+    @property
+    def parts(self) -> tuple[ImageStatus | ChartStatus, ...]:
+        """Images, then charts."""
+        return (*self.images, *self.charts)
 
     @property
     def destination(self) -> str:
@@ -151,7 +203,7 @@ class ReleaseStatus:
                 return "not_in_step"
             case outcome:
                 own: State = "unknown" if outcome == "failed" else "in_step"
-                return worst([own, *(image.state for image in self.images)])
+                return worst([own, *(part.state for part in self.parts)])
 
     @property
     def since(self) -> datetime | None:
@@ -220,7 +272,8 @@ class ReleaseStatus:
         return {
             **self.summary(),
             "images": [image.document() for image in self.images],
-            "charts": sorted(self.values),
+            "charts": [chart.document() for chart in self.charts],
+            "values": sorted(self.values),
             "proof_problems": list(report.proof_problems),
             "notes": list(report.notes),
         }
@@ -235,7 +288,7 @@ def release_status(ledger: Ledger, destination: str, release: str) -> ReleaseSta
 def at_key(key: Key, ledger: Ledger) -> ReleaseStatus:
     """What is known of the release at the destination that *key* names, which is in the ledger."""
     entry, verified = ledger.entries[key], ledger.verified.get(key)
-    found = {image.reference: image for image in verified.report.images} if verified else {}
+    found = {part.reference: part for part in verified.report.parts} if verified else {}
     return ReleaseStatus(
         entry,
         verified,
@@ -244,6 +297,7 @@ def at_key(key: Key, ledger: Ledger) -> ReleaseStatus:
             ImageStatus(image, entry.held.get(image.reference), found.get(image.reference))
             for image in entry.report.images
         ),
+        charts=tuple(ChartStatus(chart, found.get(chart.reference)) for chart in entry.report.charts),
     )
 
 
@@ -255,7 +309,7 @@ def worst(states: Iterable[State]) -> State:
 def _is_only_not_compared(entry: Entry) -> bool:
     """Whether nothing failed but that upstream was not asked: what is recorded is held."""
     report = entry.report
-    outcomes = {image.outcome for image in report.images}
+    outcomes = {part.outcome for part in report.parts}
     return not report.problem and report.proof != "failed" and "failed" not in outcomes
 
 

@@ -179,9 +179,12 @@ def _what(state: State, ledger: Ledger, releases: Sequence[ReleaseStatus], found
     at = _places({name for problem in mine for name in problem.destinations})
     match state:
         case "refused":
-            count = len({reference for problem in mine for reference in problem.references})
-            images = f"{_number(count, 'image')} of " if count else ""
-            return f"{images}{names} at {at} {'await' if count > 1 else 'awaits'} your decision"
+            references = {reference for problem in mine for reference in problem.references}
+            charts = sum(reference.startswith("charts/") for reference in references)
+            counts = {"image": len(references) - charts, "chart": charts}
+            parts = " and ".join(_number(count, noun) for noun, count in counts.items() if count)
+            verb = "await" if len(references) > 1 else "awaits"
+            return f"{parts}{' of ' if parts else ''}{names} at {at} {verb} your decision"
         case "not_in_step" if kinds == {"damaged"}:
             return f"the deep verification found damage in {names} at {at}"
         case "not_in_step":

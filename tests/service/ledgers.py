@@ -13,7 +13,7 @@ from mirror.linkerd.release import Release
 from mirror.oci.content import Digest
 from mirror.plan import Recorded, Refuse, Target, with_remedy
 from mirror.record import Evidence, RecordedImage
-from mirror.report import ImageReport, ReleaseReport, VerifiedImage, VerifiedRelease
+from mirror.report import ChartReport, ImageReport, ReleaseReport, VerifiedImage, VerifiedRelease
 from mirror.service.ledger import ConfigurationState, Entry, Ledger, Run, Verified
 from mirror.trust.verdict import Verdict, signed_by, stanza
 
@@ -70,6 +70,16 @@ def image(reference: str, release: str, destination: str, **changes: Any) -> Ima
     return replace(held, **changes)
 
 
+def chart(name: str, release: str, destination: str, **changes: Any) -> ChartReport:
+    """*name* in step, or with *changes*."""
+    version = f"20{release.removeprefix('edge-')}"
+    reference = f"charts/{name}:{version}"
+    held = ChartReport(
+        name, version, reference, f"{REGISTRIES[destination]}/{reference}", "kept", digest=digest(reference)
+    )
+    return replace(held, **changes)
+
+
 def recorded(report: ImageReport, release: str) -> RecordedImage:
     """What the record has of what *report* is of."""
     own = digest(report.reference)
@@ -108,10 +118,12 @@ def entry(
     """A release in step, but for *changes* of the images that they name and what *of_report* says."""
     changed = changes or {}
     images = tuple(image(each, release, destination, **changed.get(each, {})) for each in references(release))
+    charts = tuple(chart(each, release, destination, **changed.get(each, {})) for each in ("linkerd-viz",))
     report = ReleaseReport(
         destination,
         release,
         images=images,
+        charts=charts,
         proof="proven",
         is_proof_recorded=True,
         values=values(release, destination),

@@ -8,6 +8,7 @@ import pytest
 
 from mirror.oci.content import Digest
 from mirror.plan import Refuse, with_remedy
+from mirror.report import VerifiedImage, VerifiedRelease
 from mirror.service.ledger import Ledger, Verified
 from mirror.service.releases import release_status
 from mirror.service.status import Status, status
@@ -294,3 +295,50 @@ def test_a_filtered_image_tells_both_digests() -> None:
     images = {each.reference: each for each in of(ledger(replace(made, held=held))).releases[0].images}
     assert upstream == images[MOVED].upstream_digest
     assert [None] * 8 == [each.upstream_digest for name, each in images.items() if name != MOVED]
+
+
+class TestCharts:
+    """A chart that is not as it should be makes the whole not so, as an image does."""
+
+    def test_refused(self) -> None:
+        """It is told with its ways out, and what each comes to."""
+        recorded, moved = digest("recorded"), digest("moved")
+        reason = with_remedy(
+            "charts/linkerd-viz:2026.11.3",
+            Refuse(f"a released tag moved upstream, from {recorded} to {moved}", (moved, recorded), "moved"),
+        )
+        wrong = {"linkerd-viz": {"outcome": "refused", "digest": None, "reason": reason, "cause": "moved"}}
+        told = of(ledger(entry("edge-26.11.3", changes=wrong), runs=(run(12, 12 * MINUTE, "refused"),)))
+
+        assert "refused" == told.state
+        assert "1 chart of edge-26.11.3 at production awaits your decision" == told.what
+        [problem] = told.problems
+        assert ("charts/linkerd-viz:2026.11.3",) == problem.references
+        assert [
+            ("To take what upstream has now:", f"mirror sync --accept charts/linkerd-viz:2026.11.3@{moved}"),
+            ("To keep what was recorded:", f"mirror sync --accept charts/linkerd-viz:2026.11.3@{recorded}"),
+        ] == [(each.words, each.command) for each in problem.choices]
+
+    def test_failed(self) -> None:
+        """Its reason is told."""
+        wrong = {"linkerd-viz": {"outcome": "failed", "digest": None, "reason": "helm.example.com cannot be reached"}}
+        told = of(ledger(entry("edge-26.11.3", changes=wrong), runs=(run(12, 12 * MINUTE, "failed"),)))
+
+        assert "not_in_step" == told.state
+        assert "not_in_step" == told.releases[0].state
+        assert ["helm.example.com cannot be reached"] == [problem.words for problem in told.problems]
+
+    def test_damaged(self) -> None:
+        """What the deep verification found is told, with the chart's place."""
+        made = ledger(entry("edge-26.11.3"))
+        [chart] = made.entries["production", "edge-26.11.3"].report.charts
+        assert chart.digest is not None
+        broken = VerifiedImage(chart.reference, chart.target, chart.digest, ("a blob is gone",))
+        report = VerifiedRelease("production", "edge-26.11.3", charts=(broken,))
+        made.verified = {("production", "edge-26.11.3"): Verified(report, NOW - HOUR)}
+        told = of(made)
+
+        assert "not_in_step" == told.state
+        assert "not_in_step" == told.releases[0].state
+        assert [f"{chart.target}: a blob is gone"] == [problem.words for problem in told.problems]
+        assert ["a blob is gone"] == told.releases[0].document()["charts"][0]["damage"]
