@@ -113,13 +113,13 @@ IMAGES_REFUSED = Family(
     "mirror_images_refused",
     "gauge",
     ("destination", "cause"),
-    "Of these, those that the last run refused, by cause; cause `signature`: it is missing or wrong.",
+    "Images and charts that the last run refused, by cause; cause `signature`: it is missing or wrong.",
 )
 IMAGES_DRIFTED = Family(
     "mirror_images_drifted",
     "gauge",
     ("destination",),
-    "Of these, those whose tag is not where it was left: moved upstream, changed or taken in the mirror.",
+    "Images and charts whose tag is not where it was left: moved upstream, changed or taken in the mirror.",
 )
 IMAGE_OUTCOMES = Family(
     "mirror_image_outcomes_total", "counter", ("destination", "outcome"), "What became of images, run for run."
@@ -128,9 +128,9 @@ IMAGE_REFUSALS = Family(
     "mirror_image_refusals_total",
     "counter",
     ("destination", "cause"),
-    "Refusals of images, run for run, by cause; cause `signature`: it is missing or wrong.",
+    "Refusals of images and charts, run for run, by cause; cause `signature`: it is missing or wrong.",
 )
-COPIED = Family("mirror_copied_bytes_total", "counter", ("destination",), "Bytes of images that were sent.")
+COPIED = Family("mirror_copied_bytes_total", "counter", ("destination",), "Bytes of images and charts that were sent.")
 
 RELEASE_PROVEN = Family(
     "mirror_release_last_in_step_timestamp_seconds",

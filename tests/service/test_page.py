@@ -133,13 +133,15 @@ def test_each_state_is_plain_and_accessible(name: str, stage: Stage, page: Page)
 
 @pytest.mark.parametrize("name", ["in_step", "refused"])
 def test_a_release(name: str, stage: Stage, page: Page) -> None:
-    """Every image with its whole digest, platforms, signer and size; what is written of it; accessible."""
+    """Every chart, every image with its whole digest, platforms, signer and size; what is written of it; accessible."""
     stage.show(STATES[name]())
     page.goto(stage.url + RELEASE)
     page.evaluate("for (const each of document.querySelectorAll('details')) each.open = true")
 
-    images = page.locator("table.images tbody tr:not(.explanation)")
+    images = page.locator("section[aria-labelledby=images-title] tbody tr:not(.explanation)")
     assert 9 == images.count()
+    charts = page.locator("section[aria-labelledby=charts-title] tbody tr")
+    assert ["linkerd-viz 2026.11.3"] == [each.splitlines()[0] for each in charts.all_inner_texts()]
     first = images.first.inner_text()
     assert re.search(r"sha256:[0-9a-f]{64}", first)
     assert "48.3 MB" in first
