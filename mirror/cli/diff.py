@@ -100,8 +100,7 @@ def _print(found: Difference) -> None:
     same = len(found.images) - len(changed)
     values = f"; {len(found.values)} values differ" if found.values else ""
     output.print_line(
-        f"{len(changed)} of {len(found.images)} images differ, {same} are the same; "
-        f"{human_size(found.size)} are new{values}"
+        f"{len(changed)} of {len(found.images)} images differ, {same} do not; {human_size(found.size)} are new{values}"
     )
 
 

@@ -56,7 +56,7 @@ class TestReleases:
 
         assert "no longer linux/arm64" in said.out
         assert f'linkerd-viz: linkerdVersion: "{RELEASE}" → "{NEXT}"' in said.out
-        assert said.out.splitlines()[-1].startswith("2 of 4 images differ, 2 are the same; ")
+        assert said.out.splitlines()[-1].startswith("2 of 4 images differ, 2 do not; ")
 
     def test_with_itself(self, both: Desk) -> None:
         """Nothing differs."""

@@ -95,7 +95,9 @@ def recorded(report: ImageReport, release: str) -> RecordedImage:
 def values(release: str, destination: str) -> Mapping[str, str]:
     """Helm values, as they are really written."""
     version = f"20{release.partition('-')[2]}"
+    place = f"oci://{REGISTRIES[destination]}/charts/linkerd-viz"
     heading = Heading(Release.parse(release), REGISTRIES[destination], NOW - 3 * DAY)
+    command = f"helm upgrade --install linkerd-viz {place} --version {version} -f linkerd-viz.yaml"
     return {
         chart: values_file(
             ChartFacts(chart, version, release, "0" * 64, has_pull_secrets=True),
@@ -103,7 +105,7 @@ def values(release: str, destination: str) -> Mapping[str, str]:
             {},
             pin="digest",
             pull_secrets=("regcred",),
-            heading=heading,
+            heading=replace(heading, helm=command) if chart == "linkerd-viz" else heading,
         )
         for chart in CHARTS
     }

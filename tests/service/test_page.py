@@ -17,7 +17,7 @@ from mirror.service.status import WORDS, status
 from mirror.service.web import application
 from tests.servers import tools
 from tests.service.answering import served
-from tests.service.ledgers import MINUTE, NOW, STATES, entry, failing, in_step, refused, running
+from tests.service.ledgers import MINUTE, NOW, REGISTRIES, STATES, entry, failing, in_step, refused, running
 
 RELEASE = "releases/production/edge-26.11.3"
 WCAG = {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]}
@@ -155,14 +155,17 @@ def test_a_release(name: str, stage: Stage, page: Page) -> None:
 
 
 def test_the_values_to_copy(stage: Stage, page: Page) -> None:
-    """The command names chart, version and the values' own URL, under which they are."""
+    """The command names chart, in the mirror if it is there, version and the values' own URL, under which they are."""
     stage.show(in_step())
     page.goto(stage.url + RELEASE)
 
     command = page.locator("#command-linkerd-viz").inner_text()
     url = f"{stage.url}overrides/production/edge-26.11.3/linkerd-viz.yaml"
-    assert command.startswith("helm upgrade --install linkerd-viz linkerd-edge/linkerd-viz --version 2026.11.3 \\\n")
+    place = f"oci://{REGISTRIES['production']}/charts/linkerd-viz"
+    assert command.startswith(f"helm upgrade --install linkerd-viz {place} --version 2026.11.3 \\\n")
     assert command.endswith(f" -f {url}")
+    other = page.locator("#command-linkerd-control-plane").inner_text()
+    assert "--install linkerd-control-plane linkerd-edge/linkerd-control-plane --version 2026.11.3 " in other
     assert page.request.get(url).text() == page.locator("#text-linkerd-viz").text_content()
 
 
