@@ -217,11 +217,15 @@ class Connections:
 
 
 class Exchange:
-    """One request and its answer: the connection in use, and its end."""
+    """One request and its answer: the connection in use, and its end.
+
+    Whatever fails, both are closed by then: an answer that says "close" owns its socket, and not its connection does.
+    """
 
     def __init__(self, connections: Connections) -> None:
         self._connections = connections
         self._connection: Connection | None = None
+        self._response: http.client.HTTPResponse | None = None
         self._host = ""  # that was asked last
         self._awaits = ""  # the method of what was asked, until its answer is there
         self._is_aborted = False
@@ -265,7 +269,8 @@ class Exchange:
             self._connections.meter.ends(connection.name, "certificate", ends)
 
     def _told(self, response: http.client.HTTPResponse, *, since: float) -> http.client.HTTPResponse:
-        """*response*, whose head has come, told of."""
+        """*response*, whose head has come, told of; it is the exchange's to close."""
+        self._response = response
         self._connections.meter.answered(self._host, self._awaits, response.status, time.monotonic() - since)
         self._awaits = ""
         return response
@@ -274,16 +279,20 @@ class Exchange:
         """*work*'s result; what the sockets raise leaves as one sentence of ours."""
         with self._lock:
             self._is_blocking = True
+        is_well = False
         try:
-            return work()
+            result = work()
         except (OSError, http.client.HTTPException) as exc:
             if self._awaits and not self._is_aborted:
                 self._connections.meter.unanswered(self._host, self._awaits)
             raise self._unreachable(url(), exc) from exc
+        else:
+            is_well = True
+            return result
         finally:
             with self._lock:
                 self._is_blocking = False
-                if self._is_aborted:
+                if self._is_aborted or not is_well:
                     self._drop()
 
     def _unreachable(self, url: str, exc: Exception) -> Unreachable:
@@ -292,15 +301,20 @@ class Exchange:
         return unreachable(urlsplit(url).netloc, exc, proxy=self._connections.proxies.for_url(url))
 
     def _drop(self) -> None:
+        if self._response:
+            self._response.close()
+            self._response = None
         if self._connection:
             self._connection.http.close()
             self._connection = None
 
-    def _keep(self, response: http.client.HTTPResponse) -> None:
-        is_whole = response.isclosed() and not response.length and not self._is_aborted
-        if self._connection and is_whole and not response.will_close:
+    def _keep(self) -> None:
+        """The exchange has ended: the connection is kept, if the answer was read to its end and did not say "close"."""
+        response = self._response
+        is_whole = response and response.isclosed() and not response.length and not response.will_close
+        if self._connection and is_whole and not self._is_aborted:
             self._connections.give_back(self._connection)
-            self._connection = None
+            self._connection = self._response = None
         else:
             self._drop()
 
@@ -337,14 +351,10 @@ class _Call(Exchange):
     def _answer(self) -> Answer:
         response = self._send(self._method, self._url, self._headers, self._body)
         assert response is not None  # noqa: S101 - no body is to follow
-        try:
-            received = response.read(self._bound + 1)
-            self._connections.meter.received(self._host, len(received))
-            self._check(response, len(received))
-            self._keep(response)
-        finally:
-            self._drop()  # unless it was kept
-            response.close()
+        received = response.read(self._bound + 1)
+        self._connections.meter.received(self._host, len(received))
+        self._check(response, len(received))
+        self._keep()
         return Answer(response.status, lowered(response.getheaders()), received, self._url)
 
     def _check(self, response: http.client.HTTPResponse, size: int) -> None:

@@ -63,7 +63,6 @@ class HttpBody(Exchange):
         self._offset = offset
         self._to_skip = 0
         self._at = url  # after redirects
-        self._response: http.client.HTTPResponse | None = None
 
     def readinto(self, buffer: memoryview) -> int:
         """See Body; raises Unreachable if the connection ends before the body does."""
@@ -71,14 +70,10 @@ class HttpBody(Exchange):
 
     def close(self) -> None:
         """Keeps the connection if the body was read to its end, else drops it."""
-        if self._response is not None:
-            self._keep(self._response)
-            self._response.close()
-        else:
-            self._drop()
+        self._keep()
 
     def _read(self, buffer: memoryview) -> int:
-        response = self._response = self._response or self._get()
+        response = self._response or self._get()
         while self._to_skip:
             skipped = self._received(response, buffer[: min(len(buffer), self._to_skip)])
             if not skipped:
@@ -109,13 +104,12 @@ class HttpBody(Exchange):
                     return response
                 log.debug("http.range_refused", host=urlsplit(self._at).netloc, status=response.status)
                 self._drop()
-                response.close()
                 del headers["Range"]
                 continue
             if response.status not in REDIRECTS or not location:
                 raise _refused(self._refusal, _answer(response, self._at))
             response.read(_REFUSAL_MAX)
-            self._keep(response)
+            self._keep()
             self._at = checked_target(self._at, location, what="a redirect")
             if origin(self._at) != origin(self._url):
                 headers = {name: value for name, value in headers.items() if name.lower() != "authorization"}
@@ -177,7 +171,7 @@ class HttpUpload(Exchange):
     def _answered(self) -> Answer:
         response = self._head(self._begun())
         answer = _answer(response, self._url)
-        self._keep(response)
+        self._keep()
         if answer.status not in _TAKEN[self._method]:
             raise _refused(self._refusal, answer)
         return answer
@@ -193,8 +187,7 @@ class HttpUpload(Exchange):
         return self._connection
 
     def _refused(self, response: http.client.HTTPResponse) -> MirrorError:
-        with response:
-            return _refused(self._refusal, _answer(response, self._url))
+        return _refused(self._refusal, _answer(response, self._url))
 
     def _refused_before(self, exc: Exception) -> MirrorError | None:
         """The refusal of a registry that answered, and hung up, before all was sent, which *exc* says."""

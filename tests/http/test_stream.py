@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 
@@ -48,6 +49,7 @@ _DATA = bytes(range(256)) * 8 * 1024  # 2 MB
 _BLOB = blob(_DATA)
 _AT = f"/v2/linkerd/proxy/blobs/{_BLOB.digest}"
 _SOON_S = 5.0
+_CLOSES = "HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\n"
 
 
 @pytest.fixture
@@ -456,11 +458,37 @@ def test_nothing_is_left_open(source: FakeRegistry) -> None:
     assert {} == connections._idle
 
 
+@pytest.mark.parametrize("head", [_CLOSES, f"{_CLOSES}content-length: 70000\r\n"], ids=["until it closes", "cut off"])
+def test_no_refusal_is_left_open(connections: Connections, head: str) -> None:
+    """Not even one that says that the connection ends with it: its answer owns the socket then (http.client)."""
+    sockets = _open_sockets()
+    with talking(f"{head}\r\nno".encode()) as url:
+        with pytest.raises(MirrorError) as reading:
+            _read(HttpBody(connections, url, headers={}, refusal=_refusal))
+        with pytest.raises(MirrorError) as writing:
+            _send(HttpUpload(connections, url, len(_DATA), headers={}, refusal=_refusal))
+
+    assert (reading.tb, writing.tb) != (None, None)  # while the errors, and what they refer to, are there
+    assert sockets == _open_sockets()
+
+
 async def test_many_at_once(connections: Connections, source: FakeRegistry) -> None:
     """Each thread has its own connection."""
     bodies = [_body(connections, source) for _ in range(12)]
 
     assert {_DATA} == set(await asyncio.gather(*(asyncio.to_thread(_read, body) for body in bodies)))
+
+
+def _open_sockets() -> list[str]:
+    """Of this process, as proc(5) names them."""
+    return sorted(link for fd in Path("/proc/self/fd").iterdir() if (link := _link_of(fd)).startswith("socket:"))
+
+
+def _link_of(fd: Path) -> str:
+    try:
+        return str(fd.readlink())
+    except FileNotFoundError:  # that of the listing itself
+        return ""
 
 
 def _wait_until(is_true: Callable[[], bool]) -> None:
