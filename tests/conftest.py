@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import hypothesis
 import pytest
 
 from tests.servers.certificates import Certificates, make_certificates
@@ -23,6 +24,10 @@ from tests.servers.tokens import TokenService, token_service
 
 if TYPE_CHECKING:
     from tests.servers.ecr import Ecr
+
+# How fast an example is, benchmarks measure; on a busy machine any of them may be slow.
+hypothesis.settings.register_profile("any machine", hypothesis.settings.default)
+hypothesis.settings.load_profile("any machine")
 
 
 def pytest_configure() -> None:

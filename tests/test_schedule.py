@@ -54,7 +54,7 @@ def weekday_parts(draw: st.DrawFn) -> tuple[str, set[int]]:
 
 
 @given(st.lists(weekday_parts(), min_size=1, max_size=3))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_weekdays(parts: list[tuple[str, set[int]]]) -> None:
     """They are those of crontab(5), and not APScheduler's, whose week begins on Monday."""
     expected = set.union(*(days for _, days in parts))
@@ -67,7 +67,7 @@ def test_weekdays(parts: list[tuple[str, set[int]]]) -> None:
 
 
 @given(st.text("0123456789*/,-sunmotewdhfriа٣ ", max_size=12))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_any_weekday_field(field: str) -> None:
     """It is read, or refused in words."""
     try:
@@ -114,7 +114,7 @@ def test_the_hour_that_is_repeated() -> None:
 
 
 @given(st.integers(0, 23), st.integers(0, 59))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_a_day_in_berlin(hour: int, minute: int) -> None:
     """Whatever the time of day, no day of the year goes without."""
     begin = datetime(2026, 1, 1, tzinfo=UTC)
@@ -125,7 +125,7 @@ def test_a_day_in_berlin(hour: int, minute: int) -> None:
 
 
 @given(st.integers(1, 100_000), st.integers(0, 100_000), st.integers(0, 10_000_000))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_an_interval(interval_s: int, jitter_s: int, gone_s: int) -> None:
     """Jitter makes a moment later, by a tenth of the interval at most, and none that follows."""
     interval, start = timedelta(seconds=interval_s), SUNDAY + timedelta(seconds=gone_s)

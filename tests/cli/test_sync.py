@@ -313,7 +313,7 @@ class TestInterrupted:
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=20)
 
-        assert time.monotonic() - begin < 10  # a stalled read ends after 30 s
+        assert time.monotonic() - begin < 20  # a stalled read ends after 30 s
         assert 130 == process.returncode
         assert err.splitlines()[-1].startswith("mirror: interrupted")
         assert "Traceback" not in err

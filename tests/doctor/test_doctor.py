@@ -423,7 +423,7 @@ class TestHosts:
         begin = time.monotonic()
         report = await examine(into(upstream, fake.host), deadline_s=0.5)
 
-        assert time.monotonic() - begin < 5
+        assert time.monotonic() - begin < 20  # a stalled read ends after 30 s
         assert {(DESTINATION, "reachable")} == set(faults(report))
         assert f"{fake.host} did not answer within 0.5 s" == lines(report, DESTINATION)["reachable"].told
 
@@ -435,7 +435,7 @@ class TestHosts:
         begin = time.monotonic()
         report = await examine(settings, deadline_s=0.5)
 
-        assert time.monotonic() - begin < 10
+        assert time.monotonic() - begin < 20
         assert {(DESTINATION, "push")} == set(faults(report))
         assert "mirror-record did not answer within 0.5 s" in lines(report, DESTINATION)["push"].told
         assert "ok" == states(report, DESTINATION)["referrers"]

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mirror.errors import UsageError
@@ -491,7 +491,6 @@ def stripped(node: Any) -> Any:
     return replaced(node, {text: text for text in [*HELD, OTHER, *map(pinned, HELD), f"ghcr.io/{PROXY[10:]}"]})
 
 
-@settings(deadline=None)
 @given(parts=streams(), loader=st.sampled_from([module._Parser, yaml.SafeLoader]))
 def test_any_stream(parts: list[tuple[str, bool]], loader: Any) -> None:
     """It says the same with its images replaced, every other byte is as it was, and a second time changes nothing."""
@@ -508,7 +507,6 @@ def test_any_stream(parts: list[tuple[str, bool]], loader: Any) -> None:
     assert done == again
 
 
-@settings(deadline=None)
 @given(text=st.text(st.sampled_from("ab:-?[]{},&*!|>'\"%@` #\t\n\r\\\x85\u2028é😀\ufeff\x00"), max_size=40))
 def test_any_text(text: str) -> None:
     """What is not YAML is told in one sentence, whatever it is; what is comes back."""

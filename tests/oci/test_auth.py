@@ -62,16 +62,16 @@ def test_challenges(header: str, expected: tuple[Challenge, ...]) -> None:
 
 
 @given(st.text())
-@example('Bearer realm="' + '\\"' * 5000)
-@example("," * 9000)
-@example("a " * 5000)
-@example('a b="' * 2000)
+@example('Bearer realm="' + '\\"' * 30_000)
+@example("," * 60_000)
+@example("a " * 30_000)
+@example('a b="' * 12_000)
 def test_any_header_is_some_challenges(header: str) -> None:
-    """Never anything but a tuple, and soon."""
-    begin = time.monotonic()
+    """Never anything but a tuple; in linear time: some ms for the longest that http.client lets through."""
+    begin = time.process_time()
 
     assert isinstance(parse_challenges(header), tuple)
-    assert time.monotonic() - begin < 1
+    assert time.process_time() - begin < 3
 
 
 # Docker's token service and Basic, for real
@@ -631,7 +631,7 @@ def test_a_helper_that_is_slow(tmp_path: Path, helper: Helper) -> None:
     with pytest.raises(AccessDenied, match=r"docker-credential-test gave no credential for ghcr\.io in 0 s"):
         configuration.credential("ghcr.io")
 
-    assert time.monotonic() - begin < 4
+    assert time.monotonic() - begin < 7  # of 8
 
 
 async def test_the_configuration_is_used(htpasswd_distribution: Distribution, tmp_path: Path, path: str) -> None:

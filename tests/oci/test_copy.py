@@ -298,7 +298,7 @@ async def test_cancelling(
 
     with pytest.raises(asyncio.CancelledError):
         await copying
-    assert time.monotonic() - begin < 2
+    assert time.monotonic() - begin < 20  # a stalled read ends after 30 s
     assert 0 == copier._threads._work_queue.qsize()
     assert [] == fake.asked("PUT .*/manifests/.*")
     await copy(copier, source.repository(NAME), destination.repository(NAME))
@@ -515,7 +515,7 @@ async def test_a_small_blob_that_stalls_can_be_given_up(upstream: FakeRegistry, 
         await reading
     await asyncio.to_thread(lambda: None)
     await asyncio.get_running_loop().shutdown_default_executor()
-    assert time.monotonic() - begin < 2
+    assert time.monotonic() - begin < 20  # a stalled read ends after 30 s
 
 
 class _Zeros:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import ClassVar
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
@@ -95,16 +96,17 @@ def test_links(value: str, expected: str | None) -> None:
     assert expected == next_link(value)
 
 
-@settings(deadline=500)
 @given(st.text())
-@example("<" * 9000)
-@example("<a>" + ";a=b" * 3000)
-@example('<a>;rel="' + "n " * 4000)
+@example("<" * 60_000)
+@example("<a>" + ";a=b" * 15_000)
+@example('<a>;rel="' + "n " * 30_000)
 def test_any_link_is_one_or_none(value: str) -> None:
-    """Whatever a server says."""
+    """Whatever a server says; in linear time: some ms for the longest that http.client lets through."""
+    begin = time.process_time()
     got = next_link(value)
 
     assert got is None or isinstance(got, str)
+    assert time.process_time() - begin < 3
 
 
 @pytest.mark.parametrize("links", ["relative", "absolute"])

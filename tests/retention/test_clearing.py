@@ -42,7 +42,7 @@ def cleared(there: Stock, going: dict[str, Digest], *kept: Digest) -> Clearing:
 
 
 class TestProperty:
-    @settings(max_examples=300, deadline=None)
+    @settings(max_examples=300)
     @given(samples())
     def test_what_stays_is_whole(self, sample: Sample) -> None:
         """Every kept record, every tag that is left, and what refers to what they name: all manifests are there."""
@@ -83,7 +83,7 @@ class TestProperty:
             if not stays & sample.releases.keys() and not foreign:
                 assert not goes.manifests ^ going.manifests
 
-    @settings(max_examples=100, deadline=None)
+    @settings(max_examples=100)
     @given(samples())
     def test_where_nothing_stays_everything_goes(self, sample: Sample) -> None:
         """Of all that releases have, if no tag of others is there."""

@@ -434,7 +434,7 @@ def test_a_run_under_way() -> None:
     assert -1 < begin - (moved.value("mirror_run_last_progress_timestamp_seconds", work="sync") or 0) < 1
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.lists(st.tuples(st.text(min_size=1, max_size=12), st.integers(100, 999)), max_size=60))
 def test_labels_are_bounded(answers: list[tuple[str, int]]) -> None:
     """However many hosts send us on to however many others, with whatever status."""

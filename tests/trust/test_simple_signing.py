@@ -555,7 +555,7 @@ def _judged(sigstore: Sigstore, layer: SimpleSigning) -> Verdict:
     return asyncio.run(judge(REFERENCE, IMAGE.digest, referrers, Shelf(made.blobs), trust))
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     payload=st.binary(max_size=300) | st.just(payload_of(IMAGE.digest)),
     signature=st.text(max_size=80),
@@ -583,7 +583,7 @@ def good_layer(sigstore: Sigstore) -> SimpleSigning:
     return rightly(sigstore)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=200)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200)
 @given(data=st.data())
 def test_no_byte_may_differ(sigstore: Sigstore, good_layer: SimpleSigning, data: st.DataObject) -> None:
     """Of payload, signature, certificate and entry each byte counts, but where base64 has spare bits."""
