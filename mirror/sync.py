@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -36,9 +37,11 @@ from mirror.oci.verify import walk
 from mirror.plan import RECORD_NAME, Adopt, Cause, Copy, Fail, Keep, Recorded, Refuse, Target, with_remedy
 from mirror.record import Evidence, Missing, Record, RecordedImage
 from mirror.report import ImageOutcome, ImageReport, Proof, ReleaseReport, SyncReport
-from mirror.tasks import gather
+from mirror.tasks import gather, gather_some
 from mirror.trust.verdict import Verdict
-from mirror.values import Clerk
+from mirror.values import Clerk, render_slots
+
+_RELEASES_AT_ONCE = 4  # while one waits for its last blob, its proof or a far registry, the others go on
 
 log = structlog.get_logger()
 
@@ -87,6 +90,11 @@ class Syncer:
     progress: Progress
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     _placed: dict[tuple[str, Target], Digest] = field(default_factory=dict, init=False)
+    _turns: defaultdict[tuple[str, str, Digest], asyncio.Lock] = field(
+        default_factory=lambda: defaultdict(asyncio.Lock), init=False
+    )
+    """By destination, path and digest: what several releases have is brought by one, and seen by the others."""
+    _renders: asyncio.Semaphore = field(default_factory=render_slots, init=False)
 
     async def sync(self, selectors: Sequence[Selector], *, refresh: bool = False) -> SyncReport:
         """Every release at every mirror is in step, or the report says why not."""
@@ -100,7 +108,7 @@ class Syncer:
     async def _bring_in_step(self, plans: Sequence[ReleasePlan]) -> list[ReleaseReport]:
         copier = Copier()
         try:
-            return [await self._execute(copier, plan) for plan in plans]
+            return await gather_some((self._execute(copier, plan) for plan in plans), at_once=_RELEASES_AT_ONCE)
         finally:
             copier.close()
 
@@ -197,13 +205,10 @@ class Syncer:
         self, copier: Copier, plan: ReleasePlan, image: ImagePlan, on_bytes: Callable[[int], None]
     ) -> _Result:
         action = image.action
-        placed = self._placed.get((plan.mirror.name, image.target))
-        if isinstance(action, Copy) and placed == action.digest:  # another release of this run has brought it
-            action = Adopt(action.upstream, action.digest, replaced=action.replaced)
         match action:
             case Keep(digest, "") if image.recorded and self._is_to_be_looked_at(image.recorded):
                 upstream = image.recorded.digests.upstream
-                return await self._adopt(copier, plan, image, Adopt(upstream, digest), on_bytes)
+                return await self._take_turn(copier, plan, image, Adopt(upstream, digest), on_bytes)
             case Keep(digest, warning):
                 # the charts, and where images go, may be others than when it was recorded
                 recorded = image.recorded and replace(
@@ -215,10 +220,24 @@ class Syncer:
                 return _Result("refused", image.recorded, reason=reason, cause=action.cause)
             case Fail(reason):
                 return _Result("failed", image.recorded, reason=reason)
-            case Adopt():
-                return await self._adopt(copier, plan, image, action, on_bytes)
-            case Copy():
-                return await self._copy(copier, plan, image, action, on_bytes)
+            case Adopt() | Copy():
+                return await self._take_turn(copier, plan, image, action, on_bytes)
+
+    async def _take_turn(
+        self,
+        copier: Copier,
+        plan: ReleasePlan,
+        image: ImagePlan,
+        action: Adopt | Copy,
+        on_bytes: Callable[[int], None],
+    ) -> _Result:
+        """*action* is done; no other release of this run does anything to the same content meanwhile."""
+        async with self._turns[plan.mirror.name, image.target.path, action.digest]:
+            if isinstance(action, Copy):
+                if self._placed.get((plan.mirror.name, image.target)) != action.digest:
+                    return await self._copy(copier, plan, image, action, on_bytes)
+                action = Adopt(action.upstream, action.digest, replaced=action.replaced)
+            return await self._adopt(copier, plan, image, action, on_bytes)
 
     async def _adopt(
         self,
@@ -415,7 +434,7 @@ class Syncer:
             is_the_same = before is not None and before.asked == plan.asked and not before.missing
             return ("proven" if before and is_the_same and before.proof == "proven" else "not proven"), {}
         try:
-            return await clerk.prove(self.helm, plan.archives, texts)
+            return await clerk.prove(self.helm, plan.archives, texts, slots=self._renders)
         except HelmError as exc:  # it does not run at all
             return "failed", dict.fromkeys(texts, (str(exc),))
 

@@ -21,6 +21,11 @@ from mirror.report import Proof
 from mirror.tasks import gather
 
 
+def render_slots() -> asyncio.Semaphore:
+    """For all renders of a command: as many at once as there are processors."""
+    return asyncio.Semaphore(os.cpu_count() or 2)
+
+
 @dataclass(frozen=True, slots=True)
 class Clerk:
     """Writes the Helm values of one recorded release at one mirror, and has Helm prove them."""
@@ -107,14 +112,13 @@ class Clerk:
         return tuple(str(write_file(folder / f"{chart}.yaml", text)) for chart, text in sorted(texts.items()))
 
     async def prove(
-        self, helm: str | None, archives: Iterable[Chart], texts: Mapping[str, str]
+        self, helm: str | None, archives: Iterable[Chart], texts: Mapping[str, str], *, slots: asyncio.Semaphore
     ) -> tuple[Proof, Mapping[str, tuple[str, ...]]]:
-        """Has *helm* render every chart that has a text; the verdict, and by chart what is wrong."""
+        """Has *helm* render every chart that has a text, in *slots*; the verdict, and by chart what is wrong."""
         if helm is None:
             return "not proven", {}
         from mirror.linkerd.proof import prove  # late: it is charts that were read that are proven
 
-        slots = asyncio.Semaphore(os.cpu_count() or 2)
         charts = [chart for chart in archives if chart.name in texts]
         proofs = await gather(
             *(

@@ -12,7 +12,9 @@ from mirror.oci.verify import walk
 from mirror.record import Kept, Record, RecordedChart, RecordedImage
 from mirror.report import VerifiedImage, VerifiedRelease, VerifyReport
 from mirror.signatures import Signatures
-from mirror.tasks import gather
+from mirror.tasks import gather, gather_some
+
+_RELEASES_AT_ONCE = 4  # where it is round trips that are waited for; a deep verification of one reads all it can
 
 
 async def verify(
@@ -36,7 +38,8 @@ async def verify(
         if not names:  # no proof of anything: a mistyped prefix is empty too
             reason = f"nothing is recorded at {mirror.place}: run mirror sync first"
             return [VerifiedRelease(mirror.name, "", problem=reason)]
-        return [await _verify_release(mirror, name, signatures, deep=deep, on_image=on_image) for name in names]
+        looked = (_verify_release(mirror, name, signatures, deep=deep, on_image=on_image) for name in names)
+        return await gather_some(looked, at_once=1 if deep else _RELEASES_AT_ONCE)
 
     found = await gather(*(of(mirror) for mirror in mirrors))
     return VerifyReport(tuple(one for several in found for one in several), deep)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from mirror.shard import Shard
 from tests.content import Image, artifact, attestation_of, attested, blob, image, index
 from tests.runs import asked, only, outcomes, plan, reasons, sync
 from tests.servers.distribution import Distribution
-from tests.servers.fake import ALWAYS, FakeRegistry, Fault, answer, becomes, corrupt
+from tests.servers.fake import ALWAYS, FakeRegistry, Fault, Response, answer, becomes, corrupt
 from tests.servers.upstream import (
     BASE,
     CHARTS,
@@ -294,6 +295,24 @@ class TestUpgrade:
         assert 0 == report.exit_code
         again = await sync(settings, "edge:2")
         assert ["in_step", "in_step"] == [release.outcome for release in again.releases]
+
+    async def test_releases_go_side_by_side(self, settings: Settings, upstream: Upstream) -> None:
+        """None waits for the images of another; they are reported in the order in which they were asked for."""
+        upstream.publish(NEXT)
+        meeting = threading.Barrier(2)
+
+        def met(response: Response) -> Response:
+            meeting.wait(20)
+            return response
+
+        for release in (RELEASE, NEXT):
+            layer = Digest.of(f"linkerd/web {release} linux/amd64".encode())
+            upstream.registry.faults.append(Fault(f"GET .*/blobs/{layer}", becomes(met)))
+        report = await sync(settings, NEXT, RELEASE)
+
+        assert [(NEXT, "synced"), (RELEASE, "synced")] == [(one.release, one.outcome) for one in report.releases]
+        assert [1, 1] == [fault.matched for fault in upstream.registry.faults]
+        assert not meeting.broken
 
     async def test_releases_that_meet_at_one_tag_are_refused(
         self, settings: Settings, upstream: Upstream, open_distribution: Distribution, path: str

@@ -112,7 +112,7 @@ async def _overrides(context: Context, asked: _Asked) -> _Answer:
     from mirror.errors import UsageError
     from mirror.library import charts_of
     from mirror.linkerd.release import Release
-    from mirror.values import Clerk
+    from mirror.values import Clerk, render_slots
     from mirror.verify import check
 
     if asked.is_proof_wanted and asked.text_format != "helm":
@@ -137,7 +137,7 @@ async def _overrides(context: Context, asked: _Asked) -> _Answer:
             helm = _helm()
             read, note = await charts_of(release, app.catalogue(), [mirror])
             values = {name.removesuffix(".yaml"): text for name, text in texts.items()}
-            proof, found = await clerk.prove(helm, read, values)
+            proof, found = await clerk.prove(helm, read, values, slots=render_slots())
             problems = dict(found)
         return _Answer(
             release=str(release),
