@@ -25,7 +25,7 @@ import structlog
 from mirror import record as records
 from mirror.charts import ChartPlan, ReadChart, Rules, plan_chart, refused_clashes
 from mirror.destinations.mirror import Mirror
-from mirror.errors import ChartError, ManifestError, MirrorError, Refused, UsageError
+from mirror.errors import ChartError, ManifestError, MirrorError, Refused, UsageError, WorldError
 from mirror.linkerd.movements import listed_archives, moved, went_back
 from mirror.linkerd.parts import Chart, ChartFacts, Image, Parts
 from mirror.linkerd.release import Newest, Release, Selector
@@ -43,6 +43,7 @@ from mirror.plan import (
     Fail,
     Found,
     Gone,
+    Keep,
     Mirrored,
     Refuse,
     Target,
@@ -58,6 +59,7 @@ from mirror.report import PlannedImage, PlanReport
 from mirror.shard import Shard
 from mirror.signatures import Signatures
 from mirror.tasks import gather, gather_some
+from mirror.trust.verdict import Verdict
 
 if TYPE_CHECKING:
     from mirror.linkerd.chart import ChartIndex
@@ -361,11 +363,37 @@ class Surveyor:
                 is_first_party=image.is_first_party,
                 accepted=self.wanted.accept.get(reference),
             )
+            if isinstance(action, Keep) and not action.warning and recorded and self._is_unsettled(recorded):
+                action = Adopt(recorded.digests.upstream, action.digest)
             seen = there.result()
             lacks = seen.lacks if isinstance(seen, Found) else recorded.lacks if recorded else ()
             return ImagePlan(image, reference.repository, places[reference], action, recorded, lacks)
 
         return replace(plan, asked=asked, images=tuple(await gather(*map(planned, images))))
+
+    def _is_unsettled(self, recorded: RecordedImage) -> bool:
+        """Whether an image that is in step awaits referrers, or a verdict that the policy of today asks for."""
+        awaits = recorded.awaits_referrers and self.wanted.referrers != "off"
+        return awaits or not self.signatures.is_settled(recorded)
+
+    async def kept_verdict(self, plan: ReleasePlan, image: ImagePlan) -> Verdict | None:
+        """The verdict on *image*, which is kept: the recorded one, if it is what the policy of today asks for.
+
+        Else by the mirror's own evidence, for upstream no longer has it, or cannot be asked; raises Refused where that
+        is not enough, WorldError where upstream could have more.
+        """
+        recorded, action = image.recorded, image.action
+        if recorded is None or plan.before is None or self.signatures.is_settled(recorded):
+            return recorded.verdict if recorded else None
+        kept = await records.kept(plan.mirror.records, plan.before)
+        try:
+            return await self.signatures.stays(
+                recorded, plan.mirror.repository(image.target.path), kept.get(recorded.image.reference, Kept())
+            )
+        except Refused as exc:
+            if isinstance(action, Keep) and not action.is_compared:
+                raise WorldError(f"{action.warning}; {exc}") from exc
+            raise
 
     async def _kept(self, plan: ReleasePlan) -> Mapping[str, Kept]:
         """What the record keeps of upstream's indexes; asked for where a filter's yield must be proven by it."""
@@ -433,14 +461,18 @@ class Surveyor:
         except MirrorError as exc:
             return Unknown(str(exc))
 
-    async def _foreseen(self, image: ImagePlan) -> ImagePlan:
+    async def _foreseen(self, plan: ReleasePlan, image: ImagePlan) -> ImagePlan:
         """*image* as a sync would find it once it looks at its signature."""
-        if self.signatures.policy == "off" or not isinstance(image.action, Adopt | Copy):
+        if self.signatures.policy == "off":
             return image
         try:
-            source, upstream = self.source(image.source), image.action.upstream
-            found = await referrers_of(source, upstream)
-            await self.signatures.admitted(Reference.parse(image.image.reference), upstream, found, source)
+            match image.action:
+                case Keep():
+                    await self.kept_verdict(plan, image)
+                case Adopt(upstream) | Copy(upstream):
+                    source = self.source(image.source)
+                    found = await referrers_of(source, upstream)
+                    await self.signatures.admitted(Reference.parse(image.image.reference), upstream, found, source)
         except Refused as exc:
             return replace(image, action=Refuse(str(exc), cause="signature"))
         except MirrorError as exc:
@@ -515,7 +547,7 @@ class Surveyor:
         return [f"{mirror.place}: {note}" for note in told], ()
 
     async def _foreseen_all(self, plan: ReleasePlan) -> ReleasePlan:
-        return replace(plan, images=tuple(await gather(*map(self._foreseen, plan.images))))
+        return replace(plan, images=tuple(await gather(*(self._foreseen(plan, each) for each in plan.images))))
 
     async def _missing_blobs(self, plan: ReleasePlan, image: ImagePlan) -> Mapping[Digest, int]:
         if not isinstance(image.action, Copy):

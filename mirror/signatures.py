@@ -105,13 +105,30 @@ class Signatures:
         """
         if self.policy == "off":
             return None, ""
+        verdict = await self._by_own_evidence(recorded, mirrored, kept)
+        return verdict, self._problem(recorded, verdict) or await _unbound(recorded.digests, mirrored, kept)
+
+    async def stays(self, recorded: RecordedImage, mirrored: Source, kept: Kept) -> Verdict | None:
+        """As admitted, by the mirror's own evidence: for an image that nobody judged by the policy of today."""
+        if self.policy == "off":
+            return recorded.verdict
+        reference, subject = Reference.parse(recorded.image.reference), recorded.digests.upstream
+        verdict = await self._by_own_evidence(recorded, mirrored, kept)
+        if self.accept.get(reference) != subject:
+            if not verdict.satisfies(self.policy):
+                raise Unsigned(f"by the mirror's own evidence {_refusal(reference, subject, verdict)}")
+            if why := await _unbound(recorded.digests, mirrored, kept):
+                raise Unsigned(why)
+        return verdict
+
+    async def _by_own_evidence(self, recorded: RecordedImage, mirrored: Source, kept: Kept) -> Verdict:
         reference, subject = Reference.parse(recorded.image.reference), recorded.digests.upstream
         verdict = await self.judged(reference, subject, await referrers_of(mirrored, subject), mirrored)
-        if not verdict.satisfies("require") and kept.signatures:
-            known = {digest: data for one in kept.signatures for digest, data in one.blobs.items()}
-            referrers = Referrers(subject, (), tuple(one.manifest for one in kept.signatures))
-            verdict = await self.judged(reference, subject, referrers, Remembering(mirrored, known))
-        return verdict, self._problem(recorded, verdict) or await _unbound(recorded.digests, mirrored, kept)
+        if verdict.satisfies("require") or not kept.signatures:
+            return verdict
+        known = {digest: data for one in kept.signatures for digest, data in one.blobs.items()}
+        referrers = Referrers(subject, (), tuple(one.manifest for one in kept.signatures))
+        return await self.judged(reference, subject, referrers, Remembering(mirrored, known))
 
     def _problem(self, recorded: RecordedImage, found: Verdict) -> str:
         reference, digest, claimed = Reference.parse(recorded.image.reference), found.subject, recorded.verdict

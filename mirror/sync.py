@@ -206,15 +206,13 @@ class Syncer:
     ) -> _Result:
         action = image.action
         match action:
-            case Keep(digest, "") if image.recorded and self._is_to_be_looked_at(image.recorded):
-                upstream = image.recorded.digests.upstream
-                return await self._take_turn(copier, plan, image, Adopt(upstream, digest), on_bytes)
             case Keep(digest, warning):
+                verdict = await self.surveyor.kept_verdict(plan, image)
                 # the charts, and where images go, may be others than when it was recorded
-                recorded = image.recorded and replace(
-                    image.recorded, image=image.image, target=image.target, lacks=image.lacks
+                recorded = image.recorded and self._accepted(
+                    replace(image.recorded, image=image.image, target=image.target, lacks=image.lacks, verdict=verdict)
                 )
-                return _Result("kept", recorded, digest, warning, recorded.verdict if recorded else None)
+                return _Result("kept", recorded, digest, warning, verdict)
             case Refuse():
                 reason = with_remedy(image.image.reference, action)
                 return _Result("refused", image.recorded, reason=reason, cause=action.cause)
@@ -291,11 +289,6 @@ class Syncer:
         """Where *image* comes from, evidence that was verified copied as it was seen, and where it goes."""
         return Remembering(self.surveyor.source(image.source)), plan.mirror.repository(image.target.path)
 
-    def _is_to_be_looked_at(self, recorded: RecordedImage) -> bool:
-        """Whether an image that is in step awaits referrers, or a verdict that the policy of today asks for."""
-        awaits = recorded.awaits_referrers and self._brings_referrers
-        return awaits or not self.surveyor.signatures.is_settled(recorded)
-
     async def _admitted(
         self, image: ImagePlan, upstream: Digest, found: Referrers | MirrorError, source: Source
     ) -> Verdict | None:
@@ -352,15 +345,11 @@ class Syncer:
             recorded = replace(recorded, is_accepted=True, accepted_at=now, replaced=str(action.replaced))
         elif image.recorded and image.recorded.digests == digests:
             recorded = replace(image.recorded, image=image.image, target=image.target)
-        if verdict and not verdict.satisfies(self.surveyor.signatures.policy) and not recorded.is_accepted:
-            now = self.now().isoformat(timespec="seconds")  # it is here because an operator accepted this digest
-            recorded = replace(recorded, is_accepted=True, accepted_at=now)
         return replace(
-            recorded,
+            self._accepted(replace(recorded, verdict=verdict)),
             lacks=image.lacks,
             awaits_referrers=travelled.is_worth_another_try,
             keeps_signature=any(one.blobs for one in travelled.untaken),
-            verdict=verdict,
             evidence=Evidence(
                 media_type=graph.root.media_type,
                 size=graph.size,
@@ -373,6 +362,13 @@ class Syncer:
                 untaken=travelled.untaken,
             ),
         )
+
+    def _accepted(self, recorded: RecordedImage) -> RecordedImage:
+        """*recorded*, which says so if it is there only because an operator accepted its digest."""
+        verdict, policy = recorded.verdict, self.surveyor.signatures.policy
+        if verdict is None or recorded.is_accepted or verdict.satisfies(policy):
+            return recorded
+        return replace(recorded, is_accepted=True, accepted_at=self.now().isoformat(timespec="seconds"))
 
     async def _keep_record(self, plan: ReleasePlan, record: Record) -> str:
         if not records.is_changed(record, plan.before):

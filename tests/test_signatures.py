@@ -305,6 +305,71 @@ class TestAnotherPolicy:
             only(report)
         )
 
+    async def test_plan_foresees_it(self, into: Any, upstream: Upstream, fake: FakeRegistry) -> None:
+        """Before the sync that judges, and after it."""
+        unsign(upstream, WEB)
+        await sync(into(fake, "foreseen", policy={"signatures": "off"}))
+        settings = into(fake, "foreseen")
+
+        for expected in ("adopt", "keep"):
+            report = await plan(settings)
+            actions = {image.reference: type(image.action).__name__.lower() for image in report.images}
+            assert 3 == report.exit_code
+            assert {CONTROLLER: expected, PROXY: expected, WEB: "refuse", THIRD_PARTY: expected} == {
+                reference: actions[reference] for reference in references()
+            }
+            assert 3 == (await sync(settings)).exit_code
+
+    async def test_upstream_no_longer_has_it(self, into: Any, upstream: Upstream, fake: FakeRegistry) -> None:
+        """It is judged by what the mirror has: a tag that is gone makes nothing signed."""
+        unsign(upstream, WEB)
+        await sync(into(fake, "gone", policy={"signatures": "off"}))
+        for reference in references():
+            upstream.remove(reference)
+        settings = into(fake, "gone")
+        foreseen, report = await plan(settings), only(await sync(settings))
+
+        assert (3, "refused") == (foreseen.exit_code, report.outcome)
+        assert {"controller": "kept", "proxy": "kept", "web": "refused", "prometheus": "kept"} == outcomes(report)
+        assert reasons(report)["web"].startswith("by the mirror's own evidence it is not signed, and should be")
+        assert {"controller": "signed", "proxy": "signed"} == {
+            name: state
+            for name, state in states({name_of(one.reference)[8:]: one.verdict for one in report.images}).items()
+            if name in ("controller", "proxy")
+        }
+        found = (await verify(settings)).releases[0].images
+        assert [WEB] == [image.reference for image in found if image.problems]
+
+    async def test_upstream_cannot_be_asked(self, into: Any, upstream: Upstream, fake: FakeRegistry) -> None:
+        """What the mirror's own evidence does not settle has failed, and not been refused: upstream may have more."""
+        unsign(upstream, WEB)
+        await sync(into(fake, "down", policy={"signatures": "off"}))
+        upstream.registry.faults.append(Fault(".*", refusal(500, "UNKNOWN", "down"), times=ALWAYS))
+        settings = into(fake, "down")
+        foreseen, report = await plan(settings), only(await sync(settings))
+
+        assert (1, "failed") == (foreseen.exit_code, report.outcome)
+        assert {"controller": "kept", "proxy": "kept", "web": "failed", "prometheus": "kept"} == outcomes(report)
+        assert "not compared with upstream" in reasons(report)["web"]
+        assert "by the mirror's own evidence it is not signed" in reasons(report)["web"]
+
+    async def test_upstream_no_longer_has_it_and_it_is_accepted(
+        self, into: Any, upstream: Upstream, fake: FakeRegistry
+    ) -> None:
+        """Then it stays, and the record says why; the next run asks no more."""
+        unsign(upstream, WEB)
+        await sync(into(fake, "stays", policy={"signatures": "off"}))
+        for reference in references():
+            upstream.remove(reference)
+        settings = into(fake, "stays")
+        accepted = await sync(settings, accept=[f"{WEB}@{digest_of(upstream, WEB)}"])
+        again = await sync(settings)
+
+        assert [0, 0] == [accepted.exit_code, again.exit_code]
+        web = (await recorded(settings)).image(WEB)
+        assert web
+        assert (True, NOW.isoformat(timespec="seconds")) == (web.is_accepted, web.accepted_at)
+
     async def test_a_signer_who_is_no_longer_asked_for(self, into: Any, upstream: Upstream, fake: FakeRegistry) -> None:
         """Is not taken at the record's word."""
         await sync(into(fake, "other"))
