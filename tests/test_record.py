@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mirror import record as records
@@ -169,7 +169,7 @@ async def test_a_signature_that_the_registry_does_not_take_is_in_the_layer(repos
 
 
 class TestRoundTrip:
-    @settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+    @settings(max_examples=60)
     @given(_records)
     def test_what_is_written_is_read(self, written: Record) -> None:
         """Everything but the evidence, which planning does not need."""

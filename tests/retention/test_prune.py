@@ -450,14 +450,14 @@ class TestProperty:
             asyncio.run(survives(settings, sample, after))
 
     @given(samples(), st.integers(0, 12))
-    @hypothesis.settings(max_examples=20, suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture])
+    @hypothesis.settings(max_examples=20)
     def test_with_the_referrers_api(self, referrers_host: str, sample: Sample, after: int) -> None:
         """For any mirror, policy and moment of the end, where the registry lists what refers to an image."""
         with fresh("registry", referrers_host) as settings:
             asyncio.run(survives(settings, sample, after))
 
     @given(samples(by_subject=False), st.integers(0, 12))
-    @hypothesis.settings(max_examples=8, suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture])
+    @hypothesis.settings(max_examples=8)
     def test_in_docker_registry(self, open_distribution: Distribution, sample: Sample, after: int) -> None:
         """For any mirror, policy and moment of the end."""
         with fresh("registry", open_distribution.host) as settings:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mirror.errors import TrustRootError
@@ -119,7 +119,6 @@ def test_what_is_no_trusted_root(sigstore: Sigstore, change: Callable[[dict[str,
     assert "cosign trusted-root create" in str(raised.value)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.binary(max_size=100) | st.dictionaries(st.text(max_size=5), st.integers()).map(lambda x: json.dumps(x).encode())
 )
