@@ -161,8 +161,9 @@ def parsed_target(url: str, target: str) -> SplitResult | None:
     """*target* as *url*'s server means it; None where it names no host, or is no URL as it goes on a wire."""
     try:
         there = urlsplit(urljoin(url, target))
-        is_address = there.hostname and there.port != 0 and "@" not in there.netloc
-    except ValueError:  # a port out of range, a bracket without its pair
+        host = (there.hostname or "").encode("idna")  # as socket does, which raises the same
+        is_address = host and there.port != 0 and "@" not in there.netloc
+    except ValueError:  # a port out of range, a bracket without its pair, a label that is empty or too long
         return None
     return there if is_address and _ON_THE_WIRE.fullmatch(target) else None
 
@@ -186,7 +187,7 @@ def unreachable(host: str, exc: Exception, *, proxy: Proxy | None = None) -> Unr
         text = "no connection in time" if isinstance(exc, NoConnectionInTime) else "no answer in time"
     elif any(isinstance(cause, ssl.SSLError) and cause.reason in _NOT_TLS for cause in causes):
         text = 'it does not speak TLS: if it is meant to be plain, give its endpoint as "http://…"'
-    elif any(isinstance(cause, socket.gaierror) for cause in causes):
+    elif any(isinstance(cause, socket.gaierror | UnicodeError) for cause in causes):
         text = "its name cannot be resolved: check the name, and the network"
     through = f" through the proxy {proxy.url}" if proxy else ""
     return Unreachable(f"{host} cannot be reached{through}: {text or type(exc).__name__}")

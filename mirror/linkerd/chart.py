@@ -39,6 +39,7 @@ from urllib.parse import urljoin, urlsplit
 import yaml
 
 from mirror.errors import AccessDenied, ChartError, NotFound, UnknownRelease, UsageError
+from mirror.http.answer import parsed_target
 from mirror.linkerd.parts import Chart, Fetcher
 from mirror.linkerd.release import Release, nearest
 from mirror.tasks import gather
@@ -605,11 +606,12 @@ class ChartRepository:
         """Where the archive is; charts do not choose where we connect."""
         if not entry.urls:
             raise ChartError(f"{self.url}: the chart index has no address for {entry}")
-        url = urljoin(self.url, entry.urls[0])
-        ours, theirs = urlsplit(self.url), urlsplit(url)
+        ours, theirs = urlsplit(self.url), parsed_target(self.url, entry.urls[0])
+        if theirs is None:
+            raise ChartError(f"{self.url}: the chart index says that {entry} is at what is not an address of a server")
         if (ours.scheme, ours.netloc) != (theirs.scheme, theirs.netloc):
             raise ChartError(
                 f"{self.url}: the chart index says that {entry} is at {theirs.scheme}://{theirs.hostname}, "
                 f"which is another host than its own"
             )
-        return url
+        return theirs.geturl()

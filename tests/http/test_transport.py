@@ -346,6 +346,9 @@ def test_where_a_server_may_send_us(url: str, target: str, expected: str) -> Non
         "https://b.example:99999/y",
         "https://b.example:port/y",
         "https://[bad/y",
+        "https://b..example/y",
+        "https://.b.example/y",
+        f"https://{'b' * 64}.example/y",
         "https://b.example/\nX: y",
         "https://b.example/ä",
         "https://b.example/a b",
@@ -416,6 +419,16 @@ async def test_lists_of_headers_are_whole(fake: FakeRegistry, transport: Transpo
     assert 'Bearer realm="a", Basic' == got.headers["www-authenticate"]
 
 
+async def test_a_header_is_said_back(fake: FakeRegistry, transport: Transport) -> None:
+    """As it was read: an ETag may be of any letters (RFC 9110 §8.8.3)."""
+    fake.faults.append(Fault("GET /v2/", answer(200, ETag='"\xe4"')))
+    got = await _get(transport, f"{fake.url}/v2/")
+
+    await _get(transport, f"{fake.url}/v2/", **{"If-None-Match": got.headers["etag"]})
+
+    assert '"\xe4"' == fake.requests[-1].headers["if-none-match"]
+
+
 async def test_connections_are_kept_and_bounded(
     fake: FakeRegistry, wire: type[Connections | GeneralClient], naps: Naps
 ) -> None:
@@ -445,6 +458,13 @@ async def test_a_name_that_is_none(transport: Transport) -> None:
 
     expected = "registry.invalid cannot be reached: its name cannot be resolved: check the name, and the network"
     assert expected == str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["registry..invalid", f"{'a' * 64}.invalid", "300.1.1.1"])
+async def test_a_name_that_can_be_none(transport: Transport, name: str) -> None:
+    """The host, too: no resolver is asked for such."""
+    with pytest.raises(Unreachable, match=rf"^{name} cannot be reached: (its name cannot be resolved|Invalid IPv4)"):
+        await _get(transport, f"https://{name}/v2/")
 
 
 async def test_https_to_a_plain_server(fake: FakeRegistry, transport: Transport) -> None:

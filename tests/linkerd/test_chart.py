@@ -504,7 +504,6 @@ async def test_an_index_that_has_not_changed_is_not_read_again() -> None:
         "http://charts.example/edge/c.tgz",
         "https://charts.example:8443/c.tgz",
         "//evil.example/c.tgz",
-        "file:///c",
     ],
 )
 async def test_charts_do_not_choose_where_we_connect(url: str) -> None:
@@ -512,6 +511,18 @@ async def test_charts_do_not_choose_where_we_connect(url: str) -> None:
     files = Files({})
 
     with pytest.raises(ChartError, match="which is another host than its own"):
+        await ChartRepository(URL, files).chart(ChartEntry("c", "1", sha256="0" * 64, urls=(url,)))
+    assert [] == files.asked
+
+
+@pytest.mark.parametrize(
+    "url", ["https://[charts/c.tgz", "file:///c", "https://charts.example:port/c.tgz", "c\x1b.tgz"]
+)
+async def test_an_archive_at_no_address(url: str) -> None:
+    """Is the index's fault, and nothing is asked for."""
+    files = Files({})
+
+    with pytest.raises(ChartError, match=r"charts\.example/.* c 1 is at what is not an address of a server"):
         await ChartRepository(URL, files).chart(ChartEntry("c", "1", sha256="0" * 64, urls=(url,)))
     assert [] == files.asked
 
