@@ -17,6 +17,7 @@ from mirror.errors import BadReference, ContentError, ManifestError
 
 # image-spec v1.1 descriptor.md#registered-algorithms; blake3 is not in any registry we write to.
 _HEX_LENGTH = {"sha256": 64, "sha512": 128}
+SIZE_END = 2**63  # image-spec v1.1 descriptor.md#properties: size is an int64
 _HEX = re.compile(r"[0-9a-f]+")
 
 
@@ -107,8 +108,8 @@ class Descriptor:
     """The content lives outside of the registry (`urls`, nondistributable layers) and is not copied."""
 
     def __post_init__(self) -> None:
-        if self.size < 0:
-            raise ManifestError(f"{self.digest} is promised a negative size ({self.size})")
+        if not 0 <= self.size < SIZE_END:
+            raise ManifestError(f"{self.digest} is promised a size that is none ({str(self.size)[:30]})")
 
 
 def verified(data: bytes, digest: Digest, *, where: str) -> bytes:

@@ -134,10 +134,11 @@ def test_a_platform_without_a_variant_is_arm64s_usual_one() -> None:
     assert Platform.parse("linux/arm64").covers(Platform.parse("linux/arm64/v8"))
 
 
-def test_a_negative_size_is_no_promise() -> None:
+@pytest.mark.parametrize("size", [-1, 2**63])
+def test_what_is_no_size_is_no_promise(size: int) -> None:
     """It is refused at once."""
-    with pytest.raises(ManifestError, match="negative"):
-        Descriptor("a/b", Digest.of(b""), -1)
+    with pytest.raises(ManifestError, match="is promised a size that is none"):
+        Descriptor("a/b", Digest.of(b""), size)
 
 
 @given(st.text(), st.text(), st.text())
