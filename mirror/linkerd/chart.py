@@ -402,9 +402,9 @@ def _time(text: str, what: str) -> datetime | None:
         return None
     try:
         time = datetime.fromisoformat(text)
-    except ValueError as exc:
+        return (time if time.tzinfo else time.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError) as exc:
         raise ChartError(f"the chart index has {text[:100]!r} as the time when {what} was created") from exc
-    return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
 # --- archives --------------------------------------------------------------------------------------------------------

@@ -567,7 +567,7 @@ def _described(entry: Any, index: Path) -> Descriptor:
     """The descriptor that *entry* of the file *index* is."""
     try:
         return Descriptor(str(entry.get("mediaType") or ""), Digest.parse(entry["digest"]), int(entry["size"]))
-    except (KeyError, TypeError, ValueError, AttributeError, BadReference, ManifestError) as exc:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, BadReference, ManifestError) as exc:
         name = _ref_name(entry)
         raise LayoutError(f"{index} is corrupt: the entry {name!r} is not a descriptor ({exc})") from exc
 

@@ -186,6 +186,10 @@ def test_no_lines_break_the_index(text: str) -> None:
         (b'{"entries": {"c": [{"name": "c", "version": []}]}}', "something else than a text"),
         (b'{"entries": {"c": [{"name": "c", "version": "1", "urls": "u"}]}}', "something else than a list as urls"),
         (b'{"entries": {"c": [{"name": "c", "version": "1", "created": "soon"}]}}', "'soon' as the time"),
+        (
+            b'{"entries": {"c": [{"name": "c", "version": "1", "created": "0001-01-01T00:00:00+14:00"}]}}',
+            r"'0001-01-01T00:00:00\+14:00' as the time",
+        ),
         (b'{"entries": {"c": [{"name": "c", "version": "1"}, {"name": "c", "version": "1"}]}}', "c 1 twice"),
         (HELM.replace(b"version: 2026.8.3", b"version:"), "lacks its version"),
     ],

@@ -396,7 +396,7 @@ async def test_a_corrupt_index(layout: Layout, content: bytes) -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [{"digest": "sha256:0"}, {"digest": None}, {"size": "big"}, {"size": -1}, {"size": None}],
+    [{"digest": "sha256:0"}, {"digest": None}, {"size": "big"}, {"size": -1}, {"size": None}, {"size": float("inf")}],
     ids=str,
 )
 async def test_a_corrupt_entry(layout: Layout, change: dict[str, object]) -> None:

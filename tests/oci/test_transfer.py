@@ -85,9 +85,10 @@ def _breaks_off(response: Response) -> Response:
         becomes(lambda response: replace(response, status=200, body=_WHOLE, headers={})),
         becomes(lambda response: response.having(Content_Range=f"bytes 0-{len(_WHOLE) - 1}/{len(_WHOLE)}")),
         becomes(lambda response: response.having(Content_Range="")),
+        becomes(lambda response: response.having(Content_Range=f"bytes {'9' * 5000}-1/1")),
         refusal(416, "RANGE_INVALID"),
     ],
-    ids=["the range", "the whole", "another range", "some range", "416"],
+    ids=["the range", "the whole", "another range", "some range", "a range without end", "416"],
 )
 async def test_a_download_that_breaks_off_goes_on(
     upstream: FakeRegistry, fake: FakeRegistry, source: Registry, destination: Registry, copier: Copier, answers: Harm
