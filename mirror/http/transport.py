@@ -34,14 +34,13 @@ from urllib.parse import urlsplit
 
 import structlog
 
-from mirror.errors import TEMPORARY_STATUSES, TOO_MUCH, RegistryError, Unreachable
+from mirror.errors import TEMPORARY_STATUSES, TOO_MUCH, Unreachable
 from mirror.http.answer import REDIRECTS, REDIRECTS_MAX, Answer, checked_target, origin
-from mirror.http.gate import Gate
+from mirror.http.gate import WAIT_MAX_S, Gate, too_long
 from mirror.http.meter import retry_reason
 
 ATTEMPTS = 5
 CONNECT_PATIENCE_S = 15.0
-WAIT_MAX_S = 60.0
 WAIT_MIN_S = 0.25
 
 log = structlog.get_logger()
@@ -113,11 +112,8 @@ class Transport:
                     return answer
                 asked = answer.wait_s()
                 if asked is not None and asked > WAIT_MAX_S:
-                    raise RegistryError(
-                        f"{urlsplit(url).netloc} answers {answer.status} and asks us to wait {asked:.0f} s, "
-                        "which is too long: try again then",
-                        status=answer.status,
-                    )
+                    told = f"{urlsplit(url).netloc} answers {answer.status} and asks us to wait {asked:.0f} s"
+                    raise too_long(told, asked, status=answer.status)
                 wait, status = wait_before(attempt, asked), answer.status
                 log.debug(
                     "http.retried", method=method, host=urlsplit(url).netloc, attempt=attempt, status=answer.status
@@ -146,10 +142,10 @@ class Transport:
             begin = time.monotonic()
             answer = await self.wire.exchange(method, url, headers, content, bound=bound)
             seconds = time.monotonic() - begin
-        if answer.status in TOO_MUCH:
-            self.gate.refused(answer.wait_s())
-        else:
-            self.gate.went_well(seconds)
+            if answer.status in TOO_MUCH:
+                self.gate.refused(answer.wait_s())
+            else:
+                self.gate.went_well(seconds)
         log.debug(
             "http.answered",
             method=method,

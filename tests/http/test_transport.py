@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -40,6 +41,7 @@ from tests.servers.fake import (
     redirect,
     stalled,
 )
+from tests.waiting import until
 
 _NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 
@@ -182,6 +184,31 @@ async def test_a_wait_that_is_too_long(fake: FakeRegistry, transport: Transport,
 
     assert status == caught.value.status
     assert [] == naps.taken
+
+
+async def test_a_refusal_holds_for_who_waits_in_line(
+    fake: FakeRegistry, wire: type[Connections | GeneralClient]
+) -> None:
+    """The host is asked no more than were under way, until the time that it gave is over."""
+    fake.faults.append(Fault("HEAD /v2/", answer(429, Retry_After="5"), times=2))
+    asleep, may_wake, woken_s = list[float](), asyncio.Event(), 0.0
+
+    async def sleep(seconds: float) -> None:
+        nonlocal woken_s
+        asleep.append(seconds)
+        await may_wake.wait()
+        woken_s = max(woken_s, seconds)
+
+    gate = Gate(limit=2, sleep=sleep, now=lambda: time.monotonic() + woken_s)
+    async with Transport(wire(proxies=Proxies()), gate, sleep) as transport:
+        sending = [asyncio.create_task(transport.send("HEAD", f"{fake.url}/v2/", headers={})) for _ in range(20)]
+        await until(lambda: 20 == len(asleep))
+        asked = len(fake.requests)
+        may_wake.set()
+        answers = await asyncio.gather(*sending)
+
+    assert 2 == asked
+    assert {200} == {each.status for each in answers}
 
 
 async def test_a_body_is_sent_again_whole(fake: FakeRegistry, transport: Transport) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
@@ -38,6 +40,7 @@ from tests.servers.fake import (
     truncated,
 )
 from tests.servers.ingress import Ingress, ingress
+from tests.waiting import until
 
 _WHOLE = bytes(range(251)) * 8000  # 2 MB
 _MIB = 1024 * 1024
@@ -71,6 +74,32 @@ async def test_a_blob_that_breaks_off(
     assert graph.size == sum(counted)
     assert data == fake.repositories[NAME].blobs[blob(data).digest]
     assert BLOB_ATTEMPTS == len(place.asked(f"{method} .*/blobs/.*{blob(data).digest}"))
+
+
+@pytest.mark.parametrize("where", ["upstream", "destination"])
+async def test_a_refusal_holds_for_blobs_in_line(
+    upstream: FakeRegistry, fake: FakeRegistry, source: Registry, destination: Registry, copier: Copier, where: str
+) -> None:
+    """No more of them are asked for, or sent, than were under way, while either host wants to be left."""
+    what = image(*(bytes([number]) * 1000 for number in range(20)))
+    upstream.add(NAME, what, "v1")
+    place, method = (upstream, "GET") if where == "upstream" else (fake, "PUT")
+    # the first goes alone: it is learned from it whether the registry mounts
+    place.faults.append(Fault(f"{method} .*/blobs/.*", answer(429, Retry_After="30"), times=ALWAYS, skip=1))
+    repository = source.repository(NAME)
+    graph = await read_graph(repository, await repository.manifest("v1"))
+    gate, asleep = (source if where == "upstream" else destination).transport.gate, list[float]()
+
+    async def sleep(seconds: float) -> None:
+        asleep.append(seconds)
+        await asyncio.Event().wait()
+
+    gate.limit, gate._window, gate.sleep, gate.now, copier.sleep = 2, 2.0, sleep, time.monotonic, sleep
+    copying = asyncio.create_task(copier.copy(repository, destination.repository(NAME), graph))
+    await until(lambda: len(what.blobs) - 1 == len(asleep))
+    copying.cancel()
+
+    assert 1 + 2 >= len(place.asked(f"{method} .*/blobs/.*"))
 
 
 def _breaks_off(response: Response) -> Response:
