@@ -523,6 +523,7 @@ def _chart_name(value: object) -> str:
 def _text(value: object) -> str:
     if not isinstance(value, str):
         raise TypeError(f"{value!r} is not a string")
+    value.encode()  # it is told of: raises UnicodeEncodeError for half of a UTF-16 pair
     return value
 
 

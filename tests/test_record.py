@@ -300,7 +300,11 @@ class TestEvidence:
         await records.write(repository, record(), verified_at=NOW)
         assert [False] == ["evidence" in entry for entry in (await layer(repository))["images"]]
 
-    @pytest.mark.parametrize("change", [{"size": 10**400}, {"size": -1}, {"size": "7"}, {"platforms": 5}], ids=_brief)
+    @pytest.mark.parametrize(
+        "change",
+        [{"size": 10**400}, {"size": -1}, {"size": "7"}, {"platforms": 5}, {"platforms": ["\ud800"]}],
+        ids=_brief,
+    )
     async def test_what_is_none(self, repository: Destination, change: dict[str, object]) -> None:
         """No report tells of it."""
         await records.write(repository, record(image(evidence=evidence())), verified_at=NOW)
@@ -351,6 +355,7 @@ class TestClaims:
             records._summary(record()) | {"recordedAt": "0001-01-01T00:00:00+14:00"},
             records._summary(record()) | {"missing": [[]]},
             records._summary(record()) | {"release": None},
+            records._summary(record()) | {"proof": "\ud800"},
         ],
         ids=lambda summary: str(summary)[:40],
     )

@@ -377,7 +377,7 @@ def _unique(name: str, entries: Sequence[_Fields]) -> Sequence[_Fields]:
 def _entry(name: str, fields: _Fields) -> ChartEntry:
     def text(key: str) -> str:
         value = fields.get(key, "")
-        if not isinstance(value, str | int | float | None):
+        if not isinstance(value, str | int | float | None) or not str(value).isprintable():
             raise ChartError(f"the chart index has something else than a text as {key} of a version of {name}")
         return "" if value in (None, "null", "~") else str(value)
 

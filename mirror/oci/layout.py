@@ -215,7 +215,7 @@ class Layout:
 
     def _replace_index(self, index: dict[str, Any]) -> None:
         path = self.directory / _INDEX
-        raw = json.dumps(index, ensure_ascii=False).encode()  # no indent: it is ten times slower, once a tag
+        raw = json.dumps(index).encode()  # no indent: it is ten times slower, once a tag
         if len(raw) > INDEX_SIZE_MAX:
             raise LayoutError(f"{path} would grow beyond {INDEX_SIZE_MAX} bytes: use another directory, or prune")
         blobs = self.directory / "blobs"

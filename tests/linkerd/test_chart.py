@@ -187,6 +187,10 @@ def test_no_lines_break_the_index(text: str) -> None:
         (b'{"entries": {"c": [{"name": "c", "version": "1", "urls": "u"}]}}', "something else than a list as urls"),
         (b'{"entries": {"c": [{"name": "c", "version": "1", "created": "soon"}]}}', "'soon' as the time"),
         (
+            b'{"entries": {"c": [{"name": "c", "version": "1", "appVersion": "\\ud800"}]}}',
+            "else than a text as appVersion",
+        ),
+        (
             b'{"entries": {"c": [{"name": "c", "version": "1", "created": "0001-01-01T00:00:00+14:00"}]}}',
             r"'0001-01-01T00:00:00\+14:00' as the time",
         ),

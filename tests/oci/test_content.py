@@ -114,6 +114,26 @@ def test_any_text_is_a_platform_or_a_bad_reference(text: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "parts",
+    [("linux", "amd64", ""), ("linux", "arm", "v7"), ("unknown", "unknown"), ("Linux", "x86_64"), ("", "")],
+    ids=str,
+)
+def test_what_indexes_call_a_platform(parts: tuple[str, ...]) -> None:
+    """Is one, also where it is not as it should be."""
+    assert "/".join(filter(None, parts)) == str(Platform(*parts))
+
+
+@pytest.mark.parametrize("word", ["\ud800", "\x1b[2J", "a b", "amd64\n", "a/b", "\u202e", "é"])
+@pytest.mark.parametrize("where", ["os", "architecture", "variant"])
+def test_what_is_no_platform(where: str, word: str) -> None:
+    """Is told in a sentence that any terminal and document bears."""
+    with pytest.raises(BadReference, match="is not a platform") as caught:
+        Platform(**{"os": "linux", "architecture": "arm", "variant": "v7", where: word})
+
+    assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize(
     ("wanted", "have", "covers"),
     [
         ("linux/amd64", "linux/amd64", True),

@@ -202,6 +202,8 @@ def test_an_index_that_is_an_image_is_refused(view: dict[str, Any]) -> None:
         json.dumps(_view(subject={"digest": 5})).encode(),
         json.dumps(_view(annotations="x")).encode(),
         json.dumps(_view(config=_entry(platform="linux"))).encode(),
+        json.dumps(_view(config=_entry(platform={"os": "linux", "architecture": "\ud800"}))).encode(),
+        json.dumps(_view(config=_entry(platform={"os": "\x1b[2J", "architecture": "amd64"}))).encode(),
         b'{"schemaVersion": 2, "config": {"digest": "x", "size": ' + b"9" * 10_000 + b"}}",
     ],
 )
