@@ -110,12 +110,21 @@ def requested_wait(headers: Mapping[str, str], body: bytes, *, now: datetime) ->
         return float(value[:9])
     if value:
         try:
-            return max(0.0, (email.utils.parsedate_to_datetime(value).astimezone(UTC) - now).total_seconds())
+            return max(0.0, (http_date(value) - now).total_seconds())
         except (ValueError, OverflowError):
             pass
     text = body[:4096].decode(errors="replace").replace("\\u00b5", "µ").replace("\\u03bc", "μ")
     found = _RETRY_AFTER_MESSAGE.search(text)
     return go_duration(found.group(1)) if found else None
+
+
+def http_date(text: str) -> datetime:
+    """The moment that *text* says, in any form of RFC 9110 §5.6.7: in UTC, be it that no zone is in it.
+
+    Raises ValueError or OverflowError for what says none.
+    """
+    moment = email.utils.parsedate_to_datetime(text)
+    return moment.replace(tzinfo=moment.tzinfo or UTC).astimezone(UTC)
 
 
 def lowered(fields: Iterable[tuple[str, str]]) -> dict[str, str]:

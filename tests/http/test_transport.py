@@ -253,6 +253,18 @@ def test_the_wait_that_was_asked_for(headers: dict[str, str], body: bytes, secon
     assert seconds == (got if got is None else pytest.approx(got))
 
 
+@pytest.mark.parametrize("zone", ["America/New_York", "Asia/Tokyo"])
+def test_a_date_without_a_zone(monkeypatch: pytest.MonkeyPatch, zone: str) -> None:
+    """Is of UTC, wherever we run: the form of asctime (RFC 9110 §5.6.7)."""
+    monkeypatch.setenv("TZ", zone)
+    time.tzset()
+    got = requested_wait({"retry-after": "Mon Nov 23 12:01:30 2026"}, b"", now=_NOW)
+    monkeypatch.undo()
+    time.tzset()
+
+    assert 90 == got
+
+
 @given(st.text(), st.binary())
 @example("Fri, 31 Dec 9999 23:59:59 -2359", b"")
 @example("Mon, 01 Jan 0001 00:00:00 +2359", b"")
