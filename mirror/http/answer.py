@@ -28,6 +28,7 @@ from mirror.http.proxies import Proxy, is_local
 
 CONNECT_TIMEOUT_S = 5.0
 IDLE_TIMEOUT_S = 30.0
+EXCHANGE_TIMEOUT_S = 300.0  # for a request and its whole answer: a chart index may be of 64 MB
 REDIRECTS_MAX = 5
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 USER_AGENT = "linkerd-mirror"

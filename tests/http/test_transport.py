@@ -174,6 +174,17 @@ async def test_a_server_that_says_nothing(fake: FakeRegistry, transport: Transpo
         await _get(transport, f"{fake.url}/v2/")
 
 
+async def test_a_server_that_never_ends(wire: type[Connections | GeneralClient], naps: Naps) -> None:
+    """Is given up, too, though it says something all the time: in its answer's head or in its body."""
+    for head in (b"HTTP/1.1 200 OK\r\nX: ", b"HTTP/1.1 200 OK\r\nContent-Length: 4000000\r\n\r\n"):
+        with talking(head, b"x", every_s=0.05) as url:
+            transport = _open(wire(proxies=Proxies()), naps)
+            transport.timeout_s = 0.3
+            async with transport:
+                with pytest.raises(Unreachable, match=r"127\.0\.0\.1:\d+ cannot be reached: no answer in time"):
+                    await _get(transport, url)
+
+
 @pytest.mark.parametrize("status", [429, 503])
 async def test_a_wait_that_is_too_long(fake: FakeRegistry, transport: Transport, naps: Naps, status: int) -> None:
     """Is not waited for: the operator is told how long it would be."""
