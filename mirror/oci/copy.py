@@ -28,6 +28,7 @@ from typing import Generic, TypeVar
 import structlog
 
 from mirror.errors import ContentError, ManifestError, MirrorError, NotFound, RegistryError, Unreachable
+from mirror.http.answer import EXCHANGE_TIMEOUT_S, unreachable
 from mirror.oci.blob import Reading, Upload
 from mirror.oci.content import Descriptor, Digest
 from mirror.oci.manifest import Manifest
@@ -286,20 +287,30 @@ async def read_blob(source: Source, blob: Descriptor, threads: ThreadPoolExecuto
     await _read(source, blob, threads, lambda _chunk: None)
 
 
-async def read_small(source: Source, blob: Descriptor, *, bound: int) -> bytes:
-    """The bytes of *blob*, verified; raises ContentError for one that is larger than *bound* or not as promised."""
+async def read_small(source: Source, blob: Descriptor, *, bound: int, timeout_s: float = EXCHANGE_TIMEOUT_S) -> bytes:
+    """The bytes of *blob*, verified, as a small request's answer is; *timeout_s* does not count the wait for a place.
+
+    Raises ContentError for one that is larger than *bound* or not as promised.
+    """
     if blob.size > bound:
         raise ContentError(f"{source.name}: blob {blob.digest} of {blob.size} bytes is larger than {bound}, refused")
     data = bytearray()
     with ThreadPoolExecutor(1, thread_name_prefix="small") as threads:
-        await _read(source, blob, threads, data.extend)
+        try:
+            await _read(source, blob, threads, data.extend, timeout_s=timeout_s)
+        except TimeoutError as exc:
+            raise unreachable(f"{source.name}@{blob.digest}", exc) from exc
     return bytes(data)
 
 
 async def _read(
-    source: Source, blob: Descriptor, threads: ThreadPoolExecutor, on_chunk: Callable[[memoryview], None]
+    source: Source,
+    blob: Descriptor,
+    threads: ThreadPoolExecutor,
+    on_chunk: Callable[[memoryview], None],
+    timeout_s: float | None = None,
 ) -> None:
     with closing(await source.open_blob(blob)) as body:
         reading = Reading(blob, where=source.name, on_chunk=on_chunk)
-        async with source.gate:
+        async with source.gate, asyncio.timeout(timeout_s):
             await in_thread(threads, lambda: reading.go_on(body), body)

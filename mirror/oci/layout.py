@@ -215,7 +215,7 @@ class Layout:
 
     def _replace_index(self, index: dict[str, Any]) -> None:
         path = self.directory / _INDEX
-        raw = json.dumps(index, ensure_ascii=False).encode()  # no indent: it is ten times slower, once a tag
+        raw = json.dumps(index).encode()  # no indent: it is ten times slower, once a tag
         if len(raw) > INDEX_SIZE_MAX:
             raise LayoutError(f"{path} would grow beyond {INDEX_SIZE_MAX} bytes: use another directory, or prune")
         blobs = self.directory / "blobs"
@@ -567,7 +567,7 @@ def _described(entry: Any, index: Path) -> Descriptor:
     """The descriptor that *entry* of the file *index* is."""
     try:
         return Descriptor(str(entry.get("mediaType") or ""), Digest.parse(entry["digest"]), int(entry["size"]))
-    except (KeyError, TypeError, ValueError, AttributeError, BadReference, ManifestError) as exc:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, BadReference, ManifestError) as exc:
         name = _ref_name(entry)
         raise LayoutError(f"{index} is corrupt: the entry {name!r} is not a descriptor ({exc})") from exc
 

@@ -11,11 +11,12 @@ from urllib.parse import unquote
 
 import pytest
 
-from mirror.errors import ContentError, ManifestError, MirrorError, RegistryError
+from mirror.errors import ContentError, ManifestError, MirrorError, RegistryError, Unreachable
 from mirror.oci.content import Descriptor, Digest
 from mirror.oci.copy import DEPTH_MAX, Copier, Once, read_blob, read_graph, read_small
 from mirror.oci.registry import Registry
 from tests.content import Image, blob, image, index, multi_platform, push, relay
+from tests.http.talking import talking
 from tests.oci.copying import NAME, copy
 from tests.servers.client import open_registry
 from tests.servers.distribution import Distribution
@@ -500,6 +501,15 @@ async def test_small_blobs(upstream: FakeRegistry, source: Registry) -> None:
     with pytest.raises(ContentError, match="larger than 6, refused"):
         await read_small(repository, blob(b"content"), bound=6)
     assert asked == len(upstream.requests)
+
+
+async def test_a_small_blob_that_never_ends() -> None:
+    """Is given up, though some of it comes all the time."""
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: 4000000\r\n\r\n"
+    with talking(head, b"x", every_s=0.05) as url:
+        async with open_registry(url) as registry:
+            with pytest.raises(Unreachable, match=f"{NAME}@sha256:.* cannot be reached: no answer in time"):
+                await read_small(registry.repository(NAME), blob(bytes(4_000_000)), bound=4_000_000, timeout_s=0.3)
 
 
 async def test_a_small_blob_that_stalls_can_be_given_up(upstream: FakeRegistry, source: Registry) -> None:

@@ -102,6 +102,10 @@ def _without(name: str) -> Callable[[dict[str, Any]], Any]:
             "is not a trusted root",
         ),
         (
+            lambda document: document["tlogs"][0]["publicKey"]["validFor"].update(start="0001-01-01T00:00:00+14:00"),
+            "out of range",
+        ),
+        (
             lambda document: document["certificateAuthorities"][0]["validFor"].update(end="2026-01-01T00:00:00"),
             "is not a time",
         ),
