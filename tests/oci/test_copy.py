@@ -13,7 +13,16 @@ import pytest
 
 from mirror.errors import ContentError, ManifestError, MirrorError, RegistryError
 from mirror.oci.content import Descriptor, Digest
-from mirror.oci.copy import DEPTH_MAX, Copier, Once, read_blob, read_graph, read_small
+from mirror.oci.copy import (
+    DEPTH_MAX,
+    MANIFESTS_AT_ONCE,
+    MANIFESTS_SIZE_MAX,
+    Copier,
+    Once,
+    read_blob,
+    read_graph,
+    read_small,
+)
 from mirror.oci.registry import Registry
 from tests.content import Image, blob, image, index, multi_platform, push, relay
 from tests.oci.copying import NAME, copy
@@ -355,6 +364,25 @@ async def test_a_graph_that_fans_out(upstream: FakeRegistry, source: Registry) -
 
     assert 4 * 12 == len(graph.below)
     assert 4 * 12 + 1 == len(upstream.requests)
+
+
+@pytest.mark.parametrize("is_promised", [True, False], ids=["as promised", "promised to be small"])
+async def test_manifests_too_large_together(upstream: FakeRegistry, source: Registry, is_promised: bool) -> None:
+    """A small index of many large manifests is refused before they fill the memory: by name, in one sentence."""
+    children = [image(b"", annotations={"at": f"{at:01000000}"}) for at in range(48)]
+    what = index(*children)
+    upstream.add(NAME, what, "v1")
+    root = what.manifest
+    if not is_promised:
+        root = type(root).parse(re.sub(rb'"size":\d+', b'"size":500', root.raw), where="here")
+
+    with pytest.raises(ManifestError) as refused:
+        await read_graph(source.repository(NAME), root)
+    assert (
+        f"{upstream.host}/{NAME}@{root.digest}: its manifests are larger than {MANIFESTS_SIZE_MAX} bytes together, "
+        "which is refused" == str(refused.value)
+    )
+    assert len(upstream.requests) <= MANIFESTS_SIZE_MAX // 1_000_000 + MANIFESTS_AT_ONCE + 1
 
 
 @pytest.mark.parametrize("missing", [True, False], ids=["missing", "wrong size"])
