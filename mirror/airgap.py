@@ -42,7 +42,7 @@ from mirror.plan import RECORD_NAME, targets
 from mirror.record import Kept, Record, RecordedChart, RecordedImage
 from mirror.report import ExportReport, PlanReport, SyncReport
 from mirror.signatures import Signatures
-from mirror.sync import Progress, Syncer
+from mirror.sync import Move, Progress, Syncer
 from mirror.tasks import gather
 from mirror.trust.seal import Seal
 
@@ -328,9 +328,10 @@ class Importer:
         Raises ArchiveError for an archive that is cut off, altered, or not enough for what the mirror holds.
         """
         name = self.archive.where
-        self.progress.image_started(name, self.archive.size)
-        await self.archive.check(lambda count: self.progress.advanced(name, count))
-        self.progress.image_finished(name, "checked")
+        move = Move(name)
+        self.progress.image_started(move, self.archive.size)
+        await self.archive.check(lambda count: self.progress.advanced(move, count))
+        self.progress.image_finished(move, "checked")
         graphs = await self.archive.graphs()
         cargo = await Cargo.of(name, self.archive.repository, _releases(self.archive), self.mirror.seal)
         if problems := await cargo.problems():
