@@ -86,7 +86,7 @@ class Display:
             self._done += moving.count
             self._size += moving.count - moving.size  # what was there already is no longer awaited
         self._bars.remove_task(moving.task)
-        style = "green" if outcome in ("copied", "kept", "adopted") else "red"
+        style = "red" if outcome in ("failed", "refused") else "green"
         line = Text.assemble((f"{outcome:>8}", style), f"  {printable(move.reference)}  {human_size(moving.count)}")
         self._bars.console.print(line, soft_wrap=True)
 

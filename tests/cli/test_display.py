@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from concurrent.futures import ThreadPoolExecutor
 
+import pytest
 from rich.console import Console
 
 from mirror.cli.display import Display
@@ -69,6 +70,20 @@ def test_an_image_on_its_way_to_two_destinations() -> None:
     assert "1 of 2 images" == summary
     assert [(1_300, 1_300)] == none
     assert 1 == len(bars)
+
+
+@pytest.mark.parametrize(
+    ("colour", "outcome"),
+    [("32", each) for each in ("copied", "adopted", "exported", "checked")] + [("31", "failed"), ("31", "refused")],
+)
+def test_only_what_went_wrong_is_red(colour: str, outcome: str) -> None:
+    """Images, and archives that were written or checked."""
+    out = io.StringIO()
+    with Display(Console(file=out, force_terminal=True, width=120, color_system="standard")) as display:
+        display.image_started(PROXY, 0)
+        display.image_finished(PROXY, outcome)
+
+    assert f"\x1b[{colour}m{outcome:>8}\x1b[0m" in out.getvalue()
 
 
 def test_what_was_not_started_is_ignored() -> None:
