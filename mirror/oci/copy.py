@@ -141,6 +141,7 @@ class Once(Generic[K]):
         task = self._tasks.get(key)
         if task is None or (task.done() and (task.cancelled() or task.exception() is not None)):
             task = self._tasks[key] = asyncio.create_task(work())
+            task.add_done_callback(_noted)
         self._waiting[task] += 1
         try:
             await asyncio.shield(task)
@@ -153,6 +154,12 @@ class Once(Generic[K]):
                         self.forget(key)
                     task.cancel()
                     await asyncio.wait([task])
+
+
+def _noted(task: asyncio.Task[None]) -> None:
+    """What *task* failed with is not logged where nobody waits for it any more; whoever waits is told."""
+    if not task.cancelled():
+        task.exception()
 
 
 @dataclass(slots=True)

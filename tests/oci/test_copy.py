@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import re
 import resource
 import time
@@ -490,6 +491,29 @@ async def test_who_asks_while_it_is_given_up_is_not_given_up() -> None:
     assert 2 == len(started)
     with pytest.raises(asyncio.CancelledError):
         await first
+
+
+async def test_once_that_fails_while_it_is_given_up() -> None:
+    """Nobody waits to be told, and the log has nothing of it either."""
+    once, said = Once[str](), list[dict[str, object]]()
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: said.append(context))
+
+    async def work() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            raise MirrorError("the upload could not be cancelled")
+
+    waiting = asyncio.create_task(once.wait_for("a", work))
+    await asyncio.sleep(0.01)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    del waiting
+    gc.collect()
+    await asyncio.sleep(0)
+
+    assert [] == said
 
 
 async def test_what_was_forgotten_is_counted_apart() -> None:
