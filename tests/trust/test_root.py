@@ -21,6 +21,7 @@ from mirror.http.connections import Connections
 from mirror.http.general import GeneralClient
 from mirror.http.proxies import Proxies
 from mirror.http.transport import Transport
+from mirror.lock import locked
 from mirror.trust.root import PUBLIC, SIZE_MAX, PublicRoot, RootFile
 from mirror.trust.trusted_root import parse
 from tests.http.naps import Naps
@@ -309,6 +310,19 @@ async def test_a_directory_that_cannot_be_written(tuf: TufRepository, transport:
 
     with pytest.raises(TrustRootError, match=r"file.*cannot be written .*make it writable"):
         await _root(tuf, transport, tmp_path / "file").load()
+
+
+async def test_a_directory_that_others_keep_locked(tuf: TufRepository, transport: Transport, tmp_path: Path) -> None:
+    """It is not waited for for ever; it says which, and what to do."""
+    await _root(tuf, transport, tmp_path).load()
+    [lock] = tmp_path.glob("*/lock")
+    with (
+        locked(lock),
+        pytest.raises(TrustRootError, match=r"cannot be locked .*for 0\.1 seconds\): try again, or give"),
+    ):
+        await _root(tuf, transport, tmp_path, lock_wait_s=0.1).load()
+
+    assert await _root(tuf, transport, tmp_path).load()
 
 
 async def test_through_a_proxy(tuf: TufRepository, proxy: Proxy, tmp_path: Path) -> None:
