@@ -301,6 +301,13 @@ class TestJobs:
         assert 0 == weights.pop("Job")
         assert {-10} == set(weights.values())
 
+    def test_hooks_are_of_the_release(self) -> None:
+        """Helm leaves them behind, and takes over only what names the release: another `kind` can come after them."""
+        owner = {"meta.helm.sh/release-name": "r", "meta.helm.sh/release-namespace": "linkerd-mirror"}
+
+        for each in manifests({**EVERYTHING, "kind": "Job", "extraObjects": [], "namespaceOverride": "elsewhere"}):
+            assert owner.items() <= each["metadata"]["annotations"].items()
+
     def test_no_hook(self) -> None:
         """A Job cannot be changed: what changes it makes another."""
 

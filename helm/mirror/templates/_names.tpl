@@ -64,13 +64,16 @@ annotations:
 
 {{/*
 Of a Job that is a hook, what it needs is a hook too, of a lower weight: before an installation there is nothing else.
-Helm leaves hooks behind; the next ones replace them.
+Helm leaves hooks behind; the next ones replace them, or the release takes them over, by its name on them, when `kind`
+has become another.
 */}}
 {{- define "mirror.hook" -}}
 {{- if and .weight (eq .root.Values.kind "Job") .root.Values.job.hooks -}}
 helm.sh/hook: {{ join "," .root.Values.job.hooks }}
 helm.sh/hook-weight: {{ .weight | quote }}
 helm.sh/hook-delete-policy: before-hook-creation
+meta.helm.sh/release-name: {{ .root.Release.Name }}
+meta.helm.sh/release-namespace: {{ .root.Release.Namespace }}
 {{- end -}}
 {{- end -}}
 
