@@ -93,3 +93,12 @@ def test_a_job_becomes_another_kind(helm: Helm, kind: str) -> None:
     helm("upgrade", "j", str(CHART), namespace=namespace, values={**VALUES, "kind": "Job"})
     helm("uninstall", "j", namespace=namespace)
     helm("install", "j", str(CHART), namespace=namespace, values={**VALUES, "kind": kind})
+
+
+def test_two_of_one_name(helm: Helm) -> None:
+    """Two releases of one name, each in a namespace of its own, write ConfigMaps into one."""
+    shared = helm.cluster.make_namespace()
+    config = {**VALUES["config"], "overrides": {"config_maps": {"enabled": True, "namespace": shared}}}
+
+    for namespace in (helm.cluster.make_namespace(), helm.cluster.make_namespace()):
+        helm("install", "mirror", str(CHART), namespace=namespace, values={**VALUES, "config": config})

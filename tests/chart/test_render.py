@@ -232,12 +232,30 @@ def test_names(kind: str) -> None:
     for manifest in found:
         name = manifest["metadata"]["name"]
 
-        assert len(name) <= bounds.get(manifest["kind"], 63)
+        assert all(len(label) <= bounds.get(manifest["kind"], 63) for label in name.split("."))
         assert name.startswith("a-release")
         assert not name.endswith("-")
     if kind == "Deployment":
         assert 1 == sum(each["metadata"]["name"].endswith("-dashboard") for each in found)
         assert of_kind("Pod", found)["metadata"]["name"].endswith("-test")
+
+
+def test_names_in_namespaces_of_others() -> None:
+    """Releases of one name, each in a namespace of its own, share nothing where both have something in a third."""
+    shared = {key: {**EVERYTHING[key], "namespace": "shared"} for key in ("prometheusRule", "grafanaDashboard")}
+
+    def made(namespace: str) -> set[tuple[str, str, str]]:
+        found = manifests({**EVERYTHING, **shared, "namespaceOverride": namespace, "extraObjects": []})
+        return {(each["kind"], each["metadata"]["namespace"], each["metadata"]["name"]) for each in found}
+
+    assert not made("a") & made("b")
+    assert {
+        ("Role", "flux-system", "r-mirror.a"),
+        ("RoleBinding", "flux-system", "r-mirror.a"),
+        ("ServiceMonitor", "monitoring", "r-mirror.a"),
+        ("PrometheusRule", "shared", "r-mirror.a"),
+        ("ConfigMap", "shared", "r-mirror-dashboard.a"),
+    } == {each for each in made("a") if each[1] != "a"}
 
 
 def test_selector() -> None:
@@ -259,6 +277,7 @@ def test_rights() -> None:
 
     assert [{"apiGroups": [""], "resources": ["configmaps"], "verbs": ["create", "patch"]}] == role["rules"]
     assert ("flux-system", "flux-system") == (role["metadata"]["namespace"], binding["metadata"]["namespace"])
+    assert {role["metadata"]["name"]} == {binding["metadata"]["name"], binding["roleRef"]["name"]}
     assert [{"kind": "ServiceAccount", "name": "r-mirror", "namespace": "linkerd-mirror"}] == binding["subjects"]
     assert of_kind("Deployment", found)["spec"]["template"]["spec"]["automountServiceAccountToken"] is True
     assert not {"Role", "RoleBinding"} & {each["kind"] for each in without}
