@@ -343,6 +343,27 @@ class TestJobs:
         rule = spec["podFailurePolicy"]["rules"][0]
 
         assert ("FailJob", [2, 3]) == (rule["action"], rule["onExitCodes"]["values"])
+        assert 3 == spec["backoffLimit"]
+
+    @pytest.mark.parametrize("kind", ["CronJob", "Job"])
+    def test_a_shard_fails_alone(self, kind: str) -> None:
+        """One that is refused, or that fails for good, ends no other; each may fail as often as is said."""
+        (spec,) = job_specs({"kind": kind, "job": {"shards": 8}}, "--kube-version", "1.29.0")
+        rule, disrupted = spec["podFailurePolicy"]["rules"]
+
+        assert ("FailIndex", [2, 3]) == (rule["action"], rule["onExitCodes"]["values"])
+        assert "Ignore" == disrupted["action"]
+        assert 3 == spec["backoffLimitPerIndex"]
+        assert not {"backoffLimit", "maxFailedIndexes"} & spec.keys()
+
+    @pytest.mark.parametrize("kind", ["CronJob", "Job"])
+    def test_a_shard_fails_alone_before_1_29(self, kind: str) -> None:
+        """Where failures are counted by Job alone, no number and no exit code of them ends the other shards."""
+        (spec,) = job_specs({"kind": kind, "job": {"shards": 8}}, "--kube-version", "1.28.9-eks-abc")
+
+        assert ["Ignore"] == [each["action"] for each in spec["podFailurePolicy"]["rules"]]
+        assert 2**31 - 1 == spec["backoffLimit"]
+        assert "backoffLimitPerIndex" not in spec
 
     @pytest.mark.parametrize("kind", ["CronJob", "Job"])
     def test_nothing_to_scrape(self, kind: str) -> None:
@@ -352,8 +373,8 @@ class TestJobs:
         assert not found & {"Service", "Ingress", "HTTPRoute", "ServiceMonitor", "PrometheusRule", "Pod", "Deployment"}
 
 
-def job_specs(values: dict[str, Any]) -> list[Mapping[str, Any]]:
-    found = manifests(values)
+def job_specs(values: dict[str, Any], *options: str) -> list[Mapping[str, Any]]:
+    found = manifests(values, *options)
     return [each["spec"] for each in found if each["kind"] == "Job"] + [
         each["spec"]["jobTemplate"]["spec"] for each in found if each["kind"] == "CronJob"
     ]
