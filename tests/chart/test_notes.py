@@ -59,7 +59,8 @@ def test_short(telling: Path, kind: str) -> None:
 @pytest.mark.parametrize(
     ("values", "warned"),
     [
-        ({}, "config.destinations is empty"),
+        ({}, "config.destinations is empty, so there is no registry to mirror into: the pod ends at once"),
+        ({"kind": "CronJob"}, "config.destinations is empty, so there is no registry to mirror into: each sync fills"),
         ({"kind": "CronJob", "serviceMonitor": {"enabled": True}}, "are of kind Deployment alone"),
         ({"ingress": {"enabled": True, "hosts": [{"host": "x.example.com"}]}}, "nobody is asked who they are"),
         ({"service": {"type": "LoadBalancer"}}, "nobody is asked who they are"),

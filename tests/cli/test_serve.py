@@ -243,6 +243,19 @@ class TestSighup:
         assert ("synced", 4, 4) == (run["outcome"], run["copied"], run["kept"])
         assert ended_well(ended), ended
 
+    def test_no_destination_any_more(self, upstream: Upstream, registry: Distribution, tmp_path: Path) -> None:
+        """It is refused like any other that is not valid: nothing goes into the working directory."""
+        document = into(upstream, registry.host)
+        with served(tmp_path / "service", document) as service:
+            service.wait("service.run_ended")
+            service.configure(document | {"destinations": {}})
+            refused = service.wait("service.configuration_refused")
+            ended = service.end()
+
+        assert "destinations is empty" in refused["reason"]
+        assert not (tmp_path / "service" / "linkerd-mirror").exists()
+        assert ended_well(ended), ended
+
 
 class TestProbes:
     def test_upstream_is_away(self, upstream: Upstream, registry: Distribution, tmp_path: Path) -> None:
@@ -277,6 +290,16 @@ class TestProbes:
 
 
 class TestStart:
+    def test_no_destination(self, upstream: Upstream, tmp_path: Path) -> None:
+        """One sentence, and 2: a mirror in the working directory would go with the pod."""
+        directory = tmp_path / "service"
+        with served(directory, upstream.document()) as service:
+            ended = service.ended(time.monotonic())
+
+        words = "mirror.toml: destinations is empty: mirror serve needs one, such as [destinations.production]"
+        assert (2, f"mirror: {words}") == (ended.code, ended.told)
+        assert not (directory / "linkerd-mirror").exists()
+
     def test_the_port_is_taken(self, upstream: Upstream, tmp_path: Path) -> None:
         """One sentence, and 2."""
         with socket.create_server(("127.0.0.1", 0)) as taken:
