@@ -171,6 +171,10 @@ spec:
 {{- end -}}
 
 {{- define "mirror.pod.env" -}}
+{{- if and .Values.existingConfigMap .Values.registryCredentials }}
+- name: MIRROR_REGISTRIES
+  value: {{ include "mirror.config.registries" . | quote }}
+{{- end }}
 {{- range $host, $credential := .Values.registryCredentials }}
 {{- if not $credential.username }}
 - name: MIRROR_REGISTRIES__{{ regexReplaceAll "[^A-Z0-9]" (upper $host) "_" }}__USERNAME
