@@ -136,7 +136,6 @@ def without_nulls(value: Any) -> Any:
 # every example is a run of Helm: many tables in each, and none to make a failure smaller
 @settings(
     max_examples=5,
-    deadline=None,
     suppress_health_check=list(HealthCheck),
     phases=[Phase.explicit, Phase.reuse, Phase.generate],
 )
