@@ -57,7 +57,14 @@ def command(
       mirror prune --to registry.example.com/linkerd
       kubectl get pods -A -o json | mirror prune --in-use - --yes
     """
+    from mirror.errors import UsageError
+
     running = inventory_of(in_use).images if in_use else ()
+    if in_use and is_confirmed and not running:  # as the wrong cluster has it
+        raise UsageError(
+            f"--in-use {in_use} names no image, so nothing would stay for it: is it the right cluster? Where a cluster "
+            "really uses nothing, leave --in-use out"
+        )
     report = asyncio.run(_prune(context, to, running, is_confirmed=is_confirmed))
     if output_format == "json":
         output.print_json(report.document())

@@ -17,7 +17,7 @@ log = structlog.get_logger()
 
 
 def inventory_of(path: Path) -> Inventory:
-    """What is in *path*, `-` being stdin; what cannot be read of it is logged. Raises UsageError."""
+    """What is in *path*, `-` being stdin; it is logged what cannot be read, and if it is nothing. Raises UsageError."""
     from mirror.cluster.running import inventory
     from mirror.errors import UsageError
 
@@ -38,4 +38,6 @@ def inventory_of(path: Path) -> Inventory:
         raise UsageError(f"{source} is not text in UTF-8") from exc
     for problem in found.unread:
         log.warning("cluster.image_unread", source=source, reason=problem)
+    if not found.images:
+        log.warning("cluster.nothing_named", source=source, reason="it names no image: is it the right cluster?")
     return found

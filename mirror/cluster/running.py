@@ -69,10 +69,20 @@ _Named = tuple[str, Digest | None, str]
 
 def _of_lines(text: str) -> Iterator[_Named]:
     for line in text.splitlines():
-        if (name := line.partition("#")[0].strip()) and len(name.split()) == 1:
-            yield name, None, ""
-        elif name:
+        name = line.partition("#")[0].strip()
+        if len(name.split()) > 1 or _is_json(name):
             raise UsageError(f"{name[:100]!r} is not an image: expected one a line, or JSON of Kubernetes")
+        if name:
+            yield name, None, ""
+
+
+def _is_json(text: str) -> bool:
+    """Whether *text* is what jq prints: null for a path that is not there, a name in quotes without -r."""
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def _of_json(text: str, source: str) -> Iterator[_Named]:

@@ -110,12 +110,22 @@ def test_a_table_from_stdin(desk: Desk, place: str, monkeypatch: pytest.MonkeyPa
     assert "production: 1 held, 1 another digest" == said.out.splitlines()[-1]
 
 
+def test_nothing_that_runs(desk: Desk, place: str) -> None:
+    """It is said: the wrong cluster looks like that."""
+    (desk.directory / "pods.json").write_text('{"kind": "List", "items": []}')
+    said = desk.run("audit", "pods.json")
+
+    assert (0, "production: nothing to look at\n") == (said.code, said.out)
+    assert "it names no image: is it the right cluster?" in said.err
+
+
 @pytest.mark.parametrize(
     ("content", "code", "why"),
     [
         (None, 2, "No such file"),
         ("", 2, "is empty"),
         ("{}", 2, "no objects of Kubernetes"),
+        ("null", 2, "'null' is not an image"),
         ("x:v1", 1, "run mirror sync"),
     ],
 )

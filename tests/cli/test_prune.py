@@ -80,6 +80,21 @@ def test_what_a_cluster_uses(both: Desk) -> None:
     assert said.out.splitlines()[-1].endswith("nothing to delete")
 
 
+@pytest.mark.parametrize("content", ['{"kind": "List", "items": []}', "x.io/UPPER\n"])
+def test_a_cluster_that_uses_nothing(both: Desk, content: str) -> None:
+    """It is said; with --yes that is refused, for the wrong cluster uses nothing too."""
+    (both.directory / "used").write_text(content)
+    planned = both.run("prune", "--in-use", "used", "--to", "oci:out")
+    said = both.run("prune", "--in-use", "used", "--to", "oci:out", "--yes")
+
+    assert 0 == planned.code
+    assert "it names no image: is it the right cluster?" in planned.err
+    assert (2, "") == (said.code, said.out)
+    [sentence] = said.sentences
+    assert "--in-use used names no image" in sentence
+    assert 0 == both.run("verify", RELEASE, NEXT, "--to", "oci:out").code
+
+
 def test_without_rules(both: Desk) -> None:
     """Nothing is deleted, and nobody is asked."""
     both.configure(releases=["edge"])
@@ -101,7 +116,10 @@ def test_wants_that_are_not_known(both: Desk) -> None:
     assert 0 == both.run("verify", RELEASE, NEXT, "--to", "oci:out").code
 
 
-@pytest.mark.parametrize(("content", "why"), [(None, "cannot be read"), ("two words", "is not an image")])
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [(None, "cannot be read"), ("two words", "is not an image"), ("null\n", "'null' is not an image")],
+)
 def test_wrong_input(both: Desk, content: str | None, why: str) -> None:
     """Exit code 2, one sentence."""
     if content:

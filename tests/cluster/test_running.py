@@ -108,6 +108,13 @@ def test_what_is_none(text: str) -> None:
     assert any(words in str(caught.value) for words in ("stdin", "two words"))
 
 
+@pytest.mark.parametrize("printed", ["null", "5", "true", '"x.io/y:v1"', "x.io/x:v1\nnull  # jq"])
+def test_what_jq_prints(printed: str) -> None:
+    """A path that is not there, or no -r, is not taken for a list of images."""
+    with pytest.raises(UsageError, match="is not an image: expected one a line, or JSON of Kubernetes"):
+        inventory(printed, source="stdin")
+
+
 _json = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=5),
     lambda inner: (
