@@ -1,7 +1,10 @@
 """What a cluster runs, as `kubectl get pods -A -o json` tells it; or a plain list of images. Pure.
 
-    pods                     what each container was asked to be (spec), and the digest that runs (status, imageID)
+    pods                     what each container was asked to be (spec), and the digest that runs (status, imageID);
+                             image volumes
     workloads                what their templates ask for, whatever has been started of it: Deployment, CronJob, …
+    their templates and
+    namespaces               what their annotations have Linkerd's injector ask for; a pod has its containers by now
     a list, one image a line what it says
 
 Of imageID only `…@sha256:…` counts: without a name before it, it is the digest of a configuration. What has ended
@@ -16,6 +19,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mirror.errors import BadReference, UsageError
+from mirror.linkerd.injection import injected
 from mirror.oci.content import Digest
 from mirror.oci.reference import Reference
 
@@ -107,15 +111,23 @@ def _of_item(item: Mapping[str, Any]) -> Iterator[_Named]:
     if status.get("phase") in ("Succeeded", "Failed"):
         return
     seen = {each["name"]: _digest(each.get("imageID") or "") for key in _STATUSES for each in status.get(key) or ()}
-    for container in _containers(_pod(item["spec"] or {})):
+    template = _template(item)
+    pod = template.get("spec") or {}
+    for container in _containers(pod):
         yield str(container["image"]), seen.get(container.get("name")), where
+    for volume in pod.get("volumes") or ():
+        if reference := (volume.get("image") or {}).get("reference"):
+            yield str(reference), None, where
+    if item.get("kind") != "Pod":
+        for reference in injected((template.get("metadata") or {}).get("annotations") or {}):
+            yield reference, None, where
 
 
-def _pod(spec: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The pod's part of *spec*: itself, or that of the template in it."""
+def _template(item: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Of what pods are made: the template in *item*; itself, where that is a pod or a namespace."""
+    spec = item["spec"] or {}
     job = ((spec.get("jobTemplate") or {}).get("spec") or {}).get("template")
-    template = job or spec.get("template")
-    found: Mapping[str, Any] = (template or {}).get("spec") or {} if template else spec
+    found: Mapping[str, Any] = job or spec.get("template") or item
     return found
 
 

@@ -8,7 +8,7 @@ What names an image:
                                                        PodTemplates, and resources that embed them (Argo's Rollout)
     volumes                                            `image.reference` of each (Kubernetes 1.31, image volumes)
     _FIELDS                                            of operators that run what Linkerd's releases bring
-    annotations                                        config.linkerd.io/…-image and …-version (pkg/k8s/labels.go),
+    annotations                                        config.linkerd.io/…-image and …-version (injection.py),
                                                        of namespaces, workloads, pods and templates alike
     ConfigMap linkerd-config, `values`                 YAML in YAML: what the injector builds pods from
                                                        (charts/linkerd-control-plane/templates/config.yaml)
@@ -30,6 +30,7 @@ import yaml
 
 from mirror.errors import BadReference, UsageError
 from mirror.linkerd.holdings import Absent, Holding, Holdings
+from mirror.linkerd.injection import ANNOTATIONS
 from mirror.linkerd.overrides import Pin, quoted
 from mirror.oci.reference import Reference
 
@@ -49,13 +50,6 @@ _FIELDS: Mapping[tuple[str, str], tuple[tuple[str, ...], ...]] = {
     ("opentelemetry.io", "OpenTelemetryCollector"): (("spec", "image"), ("spec", "targetAllocator", "image")),
     ("jaegertracing.io", "Jaeger"): (("spec", "allInOne", "image"), ("spec", "collector", "image")),
 }
-_PREFIX = "config.linkerd.io/"
-# name, version, and what the version is of where no name is given (pkg/inject/inject.go, ApplyAnnotationOverrides).
-_ANNOTATIONS = (
-    ("proxy-image", "proxy-version", "cr.l5d.io/linkerd/proxy"),
-    ("init-image", "init-image-version", "cr.l5d.io/linkerd/proxy-init"),
-    ("debug-image", "debug-image-version", "cr.l5d.io/linkerd/debug"),
-)
 _CONFIG = "linkerd-config"
 # Name and version of each image in the values of the control plane; a version that is empty is `linkerdVersion`.
 _VALUES = (
@@ -399,8 +393,8 @@ class _Worker:
 
     def annotations(self, node: _Node) -> None:
         """Those by which Linkerd's injector chooses images."""
-        for name, version, default in _ANNOTATIONS:
-            named, versioned = (_at(node, [f"{_PREFIX}{each}"]) for each in (name, version))
+        for name, version, default in ANNOTATIONS:
+            named, versioned = _at(node, [name]), _at(node, [version])
             if _said(named) and _said(versioned):
                 self.pair(named, versioned)
             elif _said(named):

@@ -89,6 +89,23 @@ def test_what_is_not(desk: Desk, place: str) -> None:
     } == found
 
 
+def test_what_annotations_ask_for(desk: Desk, place: str) -> None:
+    """What the injector would have pulled counts before a pod is made."""
+    annotations = {"config.linkerd.io/proxy-version": NEXT}
+    deployment = {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"namespace": "apps", "name": "web"},
+        "spec": {"template": {"metadata": {"annotations": annotations}, "spec": {"containers": []}}},
+    }
+    (desk.directory / "pods.json").write_text(json.dumps(deployment))
+    said = desk.run("audit", "pods.json")
+
+    assert 4 == said.code
+    [row] = [line for line in said.out.splitlines() if f"cr.l5d.io/linkerd/proxy:{NEXT}" in line]
+    assert ["not held", "apps/web"] == [words for words in ("not held", "apps/web") if words in row]
+
+
 def test_everything(desk: Desk, place: str) -> None:
     """Asked for with --all, what is none of the mirror's counts too."""
     assert (0, {}) == audited(desk, ("nginx:1", OTHER))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from tests.cli.conftest import Desk
@@ -78,6 +80,16 @@ def test_what_a_cluster_uses(both: Desk) -> None:
 
     assert f"{RELEASE}  stays  cr.l5d.io/linkerd/proxy:{RELEASE} runs" in said.out
     assert said.out.splitlines()[-1].endswith("nothing to delete")
+
+
+def test_what_a_cluster_mounts(both: Desk) -> None:
+    """The image of a volume stays as that of a container does."""
+    volumes = [{"name": "web", "image": {"reference": f"cr.l5d.io/linkerd/web:{RELEASE}"}}]
+    pod = {"kind": "Pod", "metadata": {"namespace": "apps", "name": "a"}, "spec": {"volumes": volumes}}
+    (both.directory / "used").write_text(json.dumps(pod))
+    said = both.run("prune", "--in-use", "used", "--to", "oci:out")
+
+    assert f"{RELEASE}  stays  cr.l5d.io/linkerd/web:{RELEASE} runs in apps/a" in said.out
 
 
 @pytest.mark.parametrize("content", ['{"kind": "List", "items": []}', "x.io/UPPER\n"])

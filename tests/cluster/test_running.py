@@ -81,6 +81,44 @@ def test_workloads() -> None:
     assert expected == told(deployment).images == told(job).images
 
 
+def test_image_volumes() -> None:
+    """What is mounted is used too."""
+    mounting = pod("a", x=("x.io/x:v1", ""))
+    mounting["spec"]["volumes"] = [{"image": {"reference": "x.io/data:v1"}}, {"emptyDir": {}}]
+
+    assert ["x.io/data:v1", "x.io/x:v1"] == [str(each.reference) for each in told(mounting).images]
+
+
+ANNOTATIONS = {
+    "config.linkerd.io/proxy-version": "edge-1.1.1",
+    "config.linkerd.io/init-image": "x.io/init",
+    "config.linkerd.io/init-image-version": f"v2@{DIGEST}",
+    "config.linkerd.io/debug-image": "x.io/debug",
+}
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        {"kind": "Deployment", "spec": {"template": {"metadata": {"annotations": ANNOTATIONS}}}},
+        {"kind": "Namespace", "metadata": {"name": "a", "annotations": ANNOTATIONS}, "spec": {}},
+    ],
+)
+def test_annotations(item: dict[str, Any]) -> None:
+    """What they have the injector ask for; a name alone does not say which tag."""
+    expected = ["cr.l5d.io/linkerd/proxy:edge-1.1.1", f"x.io/init:v2@{DIGEST}"]
+
+    assert expected == [str(each.reference) for each in told(item).images]
+
+
+def test_annotations_of_a_pod() -> None:
+    """They have been heeded when it was made: its containers are what it runs."""
+    one = pod("a", x=("x.io/x:v1", ""))
+    one["metadata"]["annotations"] = ANNOTATIONS
+
+    assert ["x.io/x:v1"] == [str(each.reference) for each in told(one).images]
+
+
 def test_a_list() -> None:
     """One a line, remarks left out."""
     found = inventory("x.io/x:v1  # runs\n\n# nothing\nx.io/y:v1\n", source="x")
