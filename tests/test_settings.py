@@ -411,6 +411,26 @@ class TestFile:
             id="a rule that keeps nothing",
         ),
         pytest.param(
+            "[retention]\nkeep = {edge = true}",
+            "retention.keep.edge is true: expected a number",
+            id="a rule that does not say how many",
+        ),
+        pytest.param(
+            '[registries."a.b"]\nmax_connections = true',
+            'registries."a.b".max_connections is true: expected a number',
+            id="a whole number that is none",
+        ),
+        pytest.param(
+            '[registries."a.b"]\nrequests_per_second = false',
+            'registries."a.b".requests_per_second is false: expected a number',
+            id="a number that is none",
+        ),
+        pytest.param(
+            '[destinations.x]\nkind = "harbor"\nregistry = "a.b"\nprefix = "a"\nproject.storage_quota = true',
+            "destinations.x.project.storage_quota is true: expected a number",
+            id="a quota that is none",
+        ),
+        pytest.param(
             '[overrides.config_maps]\nenabled = true\n'
             '[destinations.EU_west]\nkind = "layout"\ndirectory = "a"\n'
             '[destinations.eu-west]\nkind = "layout"\ndirectory = "b"',

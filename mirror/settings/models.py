@@ -157,6 +157,12 @@ def _listed(value: tuple[object, ...] | Literal["all"]) -> list[str] | Literal["
     return "all" if value == "all" else [str(item) for item in value]
 
 
+def _number(value: object) -> object:
+    if isinstance(value, bool):  # pydantic takes it for 1 or 0
+        raise ValueError("expected a number")  # noqa: TRY004
+    return value
+
+
 def _optional_path(value: object) -> object:
     return None if value == "" else value
 
@@ -197,6 +203,7 @@ OptionalPath = Annotated[
     PlainSerializer(_path_text),
     WithJsonSchema({"type": "string"}),
 ]
+Number = BeforeValidator(_number)
 Text = Annotated[str, Field(min_length=1)]
 
 
@@ -225,9 +232,9 @@ class Registry(_Table):
     """From the environment only."""
     password_file: OptionalPath = None
     ca_file: OptionalPath = None
-    requests_per_second: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0
+    requests_per_second: Annotated[float, Field(ge=0, allow_inf_nan=False), Number] = 0
     """0: no limit of ours."""
-    max_connections: Annotated[int, Field(ge=1, le=256)] = 16
+    max_connections: Annotated[int, Field(ge=1, le=256), Number] = 16
 
     @field_validator("alias")
     @classmethod
@@ -350,7 +357,7 @@ class HarborProject(_Table):
     """How Harbor's project is made, if it is to be made."""
 
     public: bool = False
-    storage_quota: Annotated[int, Field(ge=-1)] = -1
+    storage_quota: Annotated[int, Field(ge=-1), Number] = -1
     """Bytes; -1: no limit."""
     auto_scan: bool = False
 
@@ -488,7 +495,7 @@ class Overrides(_Table):
 class Retention(_Table):
     """What `mirror prune` keeps; without `keep` and `keep_for` it deletes nothing."""
 
-    keep: Mapping[str, Annotated[int, Field(ge=1)]] = Field(default_factory=dict)
+    keep: Mapping[str, Annotated[int, Field(ge=1), Number]] = Field(default_factory=dict)
     """By channel, how many of its newest releases."""
     keep_for: Duration = timedelta()
     """What was recorded no longer ago; 0s: age does not count."""
