@@ -17,6 +17,8 @@ Schemas are none of these, so a CustomResourceDefinition is passed over whole.
 
 An alias (`*image`) where an image is expected, of a scalar that is something else too, is replaced by the name itself.
 What an anchored map holds is shared by all its aliases, and is rewritten where it stands.
+
+A key on the way to an image that its map has twice is refused: of two images, parsers pull either.
 """
 
 from __future__ import annotations
@@ -124,6 +126,7 @@ class _Scalar:
     """`'`, `"`, `|`, `>`, or nothing for a plain one."""
     start: int
     end: int
+    line: int
 
     @property
     def text(self) -> str:
@@ -140,6 +143,7 @@ class _Alias:
     scalar: _Scalar
     start: int
     end: int
+    line: int
 
 
 @dataclass(slots=True, eq=False)
@@ -233,8 +237,8 @@ def _aliased(event: Any, anchors: Mapping[str, _Node], document: _Document) -> _
     return alias
 
 
-def _span(event: Any) -> tuple[int, int]:
-    return event.start_mark.index, event.end_mark.index
+def _span(event: Any) -> tuple[int, int, int]:
+    return event.start_mark.index, event.end_mark.index, event.start_mark.line + 1
 
 
 def _put(node: _Node, stack: Sequence[_Map | _List], document: _Document) -> None:
@@ -261,8 +265,11 @@ def _said(node: _Node | None) -> str:
     return ""
 
 
-def _entries(node: _Node | None) -> Iterator[tuple[str, _Node]]:
-    """The entries of a map, its own first, then those that it merges (`<<`, https://yaml.org/type/merge.html)."""
+def _value(node: _Node | None, name: str) -> _Node | None:
+    """What a map has at *name*: its own, else that of what it merges (`<<`, https://yaml.org/type/merge.html).
+
+    Raises UsageError where it has two: which of them counts is for each reader to say.
+    """
     pending, seen = [node], set[int]()
     while pending:
         each = pending.pop(0)
@@ -270,17 +277,22 @@ def _entries(node: _Node | None) -> Iterator[tuple[str, _Node]]:
             pending.extend(each.items)
         elif isinstance(each, _Map) and id(each) not in seen:
             seen.add(id(each))
-            for key, value in each.entries:
-                yield _said(key), value
-                if _said(key) == "<<":
-                    pending.append(value)
+            own = [
+                (key.line, value)
+                for key, value in each.entries
+                if isinstance(key, _Scalar | _Alias) and _said(key) == name
+            ]
+            if len(own) > 1:
+                raise UsageError(f"{name} is there twice in one map, at line {own[0][0]} and at line {own[1][0]}")
+            if own:
+                return own[0][1]
+            pending.extend(value for key, value in each.entries if _said(key) == "<<")
+    return None
 
 
 def _at(node: _Node | None, path: Sequence[str]) -> _Node | None:
     for name in path:
-        if not isinstance(node, _Map):
-            return None
-        node = next((value for key, value in _entries(node) if key == name), None)
+        node = _value(node, name) if isinstance(node, _Map) else None
     return node
 
 

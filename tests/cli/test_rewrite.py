@@ -126,6 +126,7 @@ def test_what_cannot_be_read(rewrite: Rewrite) -> None:
     words: dict[str | bytes, str] = {
         "a: 1\nb: c: d\n": "line 2, column 5",
         PODS + "---\n- *gone\n": "there is no anchor &gone",
+        "kind: Pod\nspec: {containers: [{image: a, image: b}]}\n": "image is there twice in one map, at line 2",
         b"a: \xff\n": "not UTF-8 at line 1, byte 4",
         PODS.encode("utf-16"): "not UTF-8 at line 1, byte 1",
         "[" * 1000: "nested deeper",

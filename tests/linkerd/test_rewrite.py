@@ -115,6 +115,36 @@ def test_what_is_no_image(resource: dict[str, Any]) -> None:
     assert [] == left(text)
 
 
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (
+            f"kind: Pod\nspec:\n  containers:\n  - image: {PROXY}\n    name: a\n    image: {CURL}\n",
+            "image is there twice in one map, at line 4 and at line 6",
+        ),
+        (
+            f'{{"kind": "Pod", "spec": {{"containers": [\n{{"image": "nginx",\n"image": "{PROXY}"}}]}}}}',
+            "image is there twice in one map, at line 2 and at line 3",
+        ),
+        (
+            f"kind: Pod\nb: &b {{image: nginx, image: {PROXY}}}\nspec: {{containers: [{{<<: *b}}]}}\n",
+            "image is there twice in one map, at line 2 and at line 2",
+        ),
+    ],
+)
+def test_an_image_that_is_named_twice(text: str, words: str) -> None:
+    """Nothing is rewritten, for nobody knows which of them is pulled."""
+    with pytest.raises(UsageError, match=words):
+        rewritten(text)
+
+
+def test_other_keys_may_be_there_twice() -> None:
+    """As labels are in some charts: they name no image."""
+    text = "kind: Pod\nmetadata: {labels: {app: a, app: b}}\nspec: {containers: [{image: %s}]}\n"
+
+    assert text % pinned(PROXY) == rewritten(text % PROXY)
+
+
 def test_what_the_mirror_does_not_hold() -> None:
     """Is left alone and found, with why and where, once for each place."""
     containers = "".join(
