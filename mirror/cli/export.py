@@ -15,7 +15,7 @@ import os
 import secrets
 import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -75,6 +75,8 @@ def command(
     """
     if file == STDOUT and (sys.stdout.isatty() or output_format == "json"):
         raise click.UsageError("with - stdout is the archive: send it into a pipe or a file, and leave -o json out")
+    if _is_release(file, context.settings.channels):
+        raise click.UsageError(f"the last argument is the file, and {file} names a release: give FILE.tar")
     report = asyncio.run(_export(context, releases, file, to, since, accept))
     if output_format == "json":
         output.print_json(report.document())
@@ -111,6 +113,18 @@ async def _write(pack: Pack, out: BinaryIO, left_out: frozenset[Digest], progres
     progress.image_started(move, pack.size(left_out))
     await pack.write(out, left_out=left_out, on_bytes=lambda count: progress.advanced(move, count))
     progress.image_finished(move, "exported")
+
+
+def _is_release(file: str, channels: Iterable[str]) -> bool:
+    """Whether *file* is rather one more release; with a slash before it, or as FILE.tar, it never is."""
+    from mirror.errors import UsageError
+    from mirror.linkerd.release import parse_selector
+
+    try:
+        parse_selector(file, channels=channels)
+    except UsageError:
+        return False
+    return not file.endswith(".tar")  # as the suffix of a release may
 
 
 def _read(since: Path) -> str:

@@ -101,6 +101,23 @@ def test_what_leads_nowhere(desk: Desk, exported: Path) -> None:
     assert not (desk.directory / "other.tar").exists()
 
 
+@pytest.mark.parametrize("last", [NEXT, "edge", "edge:2", "2.19"])
+def test_a_file_that_was_forgotten(desk: Desk, last: str) -> None:
+    """Exit code 2: the last release is not taken for the name of the file."""
+    said = desk.run("export", RELEASE, last)
+
+    assert (2, "") == (said.code, said.out)
+    assert f"the last argument is the file, and {last} names a release: give FILE.tar" in said.err
+    assert not (desk.directory / last).exists()
+
+
+@pytest.mark.parametrize("file", [f"{RELEASE}.tar", f"{RELEASE}-rc1.tar", "./edge"])
+def test_a_file_that_is_called_like_a_release(desk: Desk, file: str) -> None:
+    """It may be, as long as it does not look like one."""
+    assert 0 == desk.run("export", RELEASE, file).code
+    assert (desk.directory / file).is_file()
+
+
 @pytest.mark.parametrize(
     ("fault", "word"),
     [
