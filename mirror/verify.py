@@ -27,6 +27,7 @@ async def verify(
 ) -> VerifyReport:
     """Holds what *mirrors* have recorded to its promises again; every recorded release where none is named.
 
+    A mirror that has no record has failed, and is no wrong input: it may have been emptied, which this is to tell.
     *on_image* is told of each image when it has been looked at.
     """
 

@@ -39,7 +39,7 @@ STDOUT = "-"
 
 @click.command(name="export")
 @click.argument("releases", nargs=-1, required=True, metavar="RELEASE...")
-@click.argument("file", metavar="FILE.tar")
+@click.argument("file", type=click.Path(dir_okay=False, readable=False, allow_dash=True), metavar="FILE.tar")
 @to_option
 @click.option(
     "--since",
@@ -77,6 +77,8 @@ def command(
         raise click.UsageError("with - stdout is the archive: send it into a pipe or a file, and leave -o json out")
     if _is_release(file, context.settings.channels):
         raise click.UsageError(f"the last argument is the file, and {file} names a release: give FILE.tar")
+    if not Path(file).parent.is_dir():
+        raise click.UsageError(f"{file} cannot be written: there is no directory {Path(file).parent}")
     report = asyncio.run(_export(context, releases, file, to, since, accept))
     if output_format == "json":
         output.print_json(report.document())

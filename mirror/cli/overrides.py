@@ -55,7 +55,7 @@ class _Answer:
 @click.option(
     "-d",
     "--directory",
-    type=click.Path(path_type=Path),
+    type=click.Path(file_okay=False, path_type=Path),
     metavar="DIR",
     help="Write DIR/CHART.yaml, or what the format is called.",
 )

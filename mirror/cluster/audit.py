@@ -17,7 +17,7 @@ from mirror import record as records
 from mirror.cluster.known import Known, Resolve, known
 from mirror.cluster.running import Inventory, Running
 from mirror.destinations.mirror import Mirror
-from mirror.errors import NotFound, WorldError
+from mirror.errors import NotFound, UsageError
 from mirror.linkerd.images import FIRST_PARTY
 from mirror.linkerd.release import Release
 from mirror.oci.reference import Repository
@@ -92,7 +92,7 @@ async def audit(mirror: Mirror, inventory: Inventory, resolve: Resolve, *, every
     """What *mirror* holds of what runs; of *everything*, or of what it might hold. Raises MirrorError."""
     names = await records.recorded(mirror.records)
     if not names:  # no proof of anything: a mistyped prefix is empty too
-        raise WorldError(f"nothing is recorded at {mirror.place}: run mirror sync first")
+        raise UsageError(f"nothing is recorded at {mirror.place}: run mirror sync first")
     read = (records.read(mirror.records, str(name), mirror.seal) for name in names)
     found = [record for record in await gather_some(read, at_once=_AT_ONCE) if record is not None]
     held = [each for record in found for each in known(mirror, record, resolve)]

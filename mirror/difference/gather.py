@@ -17,7 +17,7 @@ from dataclasses import replace
 from mirror import record as records
 from mirror.destinations.mirror import Mirror
 from mirror.difference.found import Difference, Shape, Side, difference
-from mirror.errors import MirrorError, WorldError
+from mirror.errors import MirrorError, UsageError
 from mirror.linkerd.catalogue import ChartCatalogue
 from mirror.linkerd.images import release_images
 from mirror.linkerd.movements import moved
@@ -76,7 +76,7 @@ async def of_both(catalogue: ChartCatalogue, source: OpenSource, mirror: Mirror,
 async def _record(mirror: Mirror, release: Release) -> Record:
     record = await records.read(mirror.records, str(release), mirror.seal)
     if record is None:
-        raise WorldError(f"{mirror.place} has no record of {release}: it was never synced there")
+        raise UsageError(f"{mirror.place} has no record of {release}: run `mirror sync {release}` first")
     return record
 
 

@@ -24,7 +24,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, BinaryIO
 
-from mirror.errors import ArchiveError, BadReference, ContentError, ManifestError, MirrorError, NotFound
+from mirror.errors import ArchiveError, BadReference, ContentError, ManifestError, MirrorError, NotFound, UsageError
 from mirror.http.gate import Gate
 from mirror.oci import tar
 from mirror.oci.blob import Body
@@ -44,7 +44,8 @@ _READERS = 4  # hashing is what takes the time, and it is a core each
 class Archive:
     """The archive in *file*, which whoever opened it closes; *where* is what errors call it.
 
-    Raises ArchiveError for what is not an archive of mirror's, or is cut off or altered where no digest would tell.
+    Raises ArchiveError for what is not an archive of mirror's, or is cut off or altered where no digest would tell;
+    UsageError for what is no file.
     """
 
     def __init__(self, file: BinaryIO, where: str) -> None:
@@ -53,7 +54,7 @@ class Archive:
         self._file, self._descriptor = file, file.fileno()
         status = os.fstat(self._descriptor)
         if not stat.S_ISREG(status.st_mode):
-            raise ArchiveError(
+            raise UsageError(
                 f"{where} is a pipe, or a device: an archive is checked as a whole before any of it is written, so "
                 "save it to a file first"
             )

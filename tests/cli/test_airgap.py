@@ -82,7 +82,7 @@ def test_through_pipes(desk: Desk, exported: Path, fake: FakeRegistry) -> None:
     assert 0 == process.returncode
     assert (len(exported.read_bytes()), b"oci-layout") == (len(out), out[:10])
     assert 4 == from_file.code
-    assert 1 == piped.code
+    assert 2 == piped.code
     assert "stdin is a pipe" in piped.err
     assert "save it to a file first" in piped.err
 
@@ -150,13 +150,19 @@ def test_a_release_that_is_not_whole(desk: Desk) -> None:
     assert not (desk.directory / "linkerd.tar").exists()
 
 
-def test_where_nobody_may_write(desk: Desk) -> None:
-    """Exit code 1, in words."""
-    said = desk.run("export", RELEASE, "nowhere/linkerd.tar")
+@pytest.mark.parametrize(
+    ("file", "words"),
+    [("nowhere/linkerd.tar", "nowhere/linkerd.tar cannot be written: there is no directory nowhere"),
+     ("folder", "File 'folder' is a directory")],
+)  # fmt: skip
+def test_a_file_that_cannot_be(desk: Desk, file: str, words: str) -> None:
+    """Exit code 2, before anything is asked of anybody."""
+    (desk.directory / "folder").mkdir()
+    said = desk.run("export", RELEASE, file)
 
-    assert 1 == said.code
-    [sentence] = said.sentences
-    assert "nowhere" in sentence
+    assert (2, "") == (said.code, said.out)
+    assert words in said.err
+    assert [] == desk.upstream.registry.requests + desk.upstream.charts.requests
 
 
 def test_what_is_no_archive(desk: Desk, fake: FakeRegistry) -> None:

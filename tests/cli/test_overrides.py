@@ -141,12 +141,12 @@ def test_a_chart_whose_image_is_missing(desk: Desk, fake: FakeRegistry) -> None:
 
 
 def test_a_directory_that_is_a_file(synced: Desk) -> None:
-    """Exit code 1, the path named."""
+    """Exit code 2, the path named."""
     Path("values").write_text("")
     said = synced.run("overrides", RELEASE, "-d", "values")
 
-    assert 1 == said.code
-    assert "values/" in said.sentences[0]
+    assert 2 == said.code
+    assert "'values' is a file" in said.err
 
 
 def test_proven(desk: Desk, fake: FakeRegistry, monkeypatch: pytest.MonkeyPatch) -> None:

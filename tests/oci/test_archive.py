@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mirror.errors import ArchiveError, ContentError, NotFound, Unreachable
+from mirror.errors import ArchiveError, ContentError, NotFound, Unreachable, UsageError
 from mirror.oci.archive import MARKER, Archive, index_of, path_of
 from mirror.oci.blob import Body
 from mirror.oci.content import Descriptor, Digest
@@ -259,7 +259,7 @@ class TestAltered:
 async def test_a_pipe_is_refused() -> None:
     """It is checked as a whole first, so it must be a file."""
     reading, writing = os.pipe()
-    with os.fdopen(reading, "rb") as file, os.fdopen(writing, "wb"), pytest.raises(ArchiveError, match="is a pipe"):
+    with os.fdopen(reading, "rb") as file, os.fdopen(writing, "wb"), pytest.raises(UsageError, match="is a pipe"):
         Archive(file, "stdin")
 
 
