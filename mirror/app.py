@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Literal, Self
 from urllib.parse import urlsplit
 
 import structlog
@@ -148,12 +148,6 @@ class App:
             return f"http://{host}"
         return self.settings.registry(host).endpoint
 
-    def pull_url(self, mirror: Mirror) -> str:
-        """Where a cluster reaches *mirror*, by the name that it pulls by: `https://HOST[/PREFIX]`."""
-        host = mirror.pull_registry.partition("/")[0]
-        scheme = "http" if self._endpoint(host) == f"http://{host}" else "https"
-        return f"{scheme}://{mirror.pull_registry}"
-
     def hosts(self) -> frozenset[str]:
         """Those that the settings send us to, as a URL names them; not those that they send us on to."""
         aliased = {name.partition("/")[0] for name, entry in self.settings.registries.items() if entry.alias}
@@ -278,8 +272,10 @@ class App:
     def _configured(self, name: str) -> Mirror:
         match self.settings.destinations[name]:
             case LayoutDestination(directory=directory, paths=paths, pull_registry=pull, charts=charts):
-                layout = self._layout(directory)
-                return replace(layout, name=name, paths=paths, pull_registry=pull, holds_charts=charts)
+                layout, scheme = self._layout(directory), self._pull_scheme(pull)
+                return replace(
+                    layout, name=name, paths=paths, pull_registry=pull, pull_scheme=scheme, holds_charts=charts
+                )
             case (RegistryDestination() | EcrDestination() | HarborDestination()) as configured:
                 return self._registry_mirror(configured, name)
 
@@ -307,6 +303,11 @@ class App:
         if is_ecr(host):
             return EcrDestination(kind="ecr", registry=host, prefix=prefix)
         return RegistryDestination(kind="registry", registry=host, prefix=prefix)
+
+    def _pull_scheme(self, pull: str) -> Literal["https", "http"]:
+        """How a cluster reaches *pull*, HOST[/PREFIX]."""
+        host = pull.partition("/")[0]
+        return "http" if self._endpoint(host) == f"http://{host}" else "https"
 
     @property
     def _seal(self) -> Seal:
@@ -350,6 +351,7 @@ class App:
             open_path,
             provider,
             self._seal,
+            pull_scheme=self._pull_scheme(pull),
             holds_charts=charts,
             deleter=deleter,
         )

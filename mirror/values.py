@@ -99,6 +99,8 @@ class Clerk:
         if held is None:
             return ""
         place = f"oci://{self.mirror.pull_name(held.target.path)}"
+        if self.mirror.pull_scheme == "http":  # Helm 4 does not try it by itself, also on loopback
+            place += " --plain-http"
         return f"helm upgrade --install {chart.name} {place} --version {chart.version} -f {chart.name}.yaml"
 
     def write(self, texts: Mapping[str, str]) -> tuple[str, ...]:

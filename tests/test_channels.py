@@ -121,7 +121,7 @@ async def test_smi(upstream: Upstream, fake: FakeRegistry, tmp_path: Path) -> No
     assert ({SMI: "1.0.4"}, {SMI: "1.0.3"}) == (chosen(newest), chosen(exact))
     assert ("synced", "in_step") == (only(exact).outcome, only(again).outcome)
     text = Path(only(newest).overrides[0]).read_text()
-    assert f"oci://{fake.host}/l5d/charts/{SMI} --version 1.0.4" in text
+    assert f"oci://{fake.host}/l5d/charts/{SMI} --plain-http --version 1.0.4" in text
     assert f'registry: "{fake.host}/l5d"' in text
 
 

@@ -360,7 +360,9 @@ class TestHelm:
         for chart in report.charts:
             values = directory / "test" / RELEASE / f"{chart.name}.yaml"
             source = f"oci://{place}/charts/{chart.name}"
-            assert f"helm upgrade --install {chart.name} {source} --version {VERSION}" in values.read_text()
+            assert (
+                f"helm upgrade --install {chart.name} {source} --plain-http --version {VERSION}" in values.read_text()
+            )
             run(helm, tmp_path, "pull", source, "--version", VERSION, "-d", str(tmp_path))
             assert sources[f"{chart.name}-{VERSION}.tgz"] == (tmp_path / f"{chart.name}-{VERSION}.tgz").read_bytes()
             text = run(helm, tmp_path, "template", "x", source, "--version", VERSION, "-f", str(values))

@@ -13,7 +13,6 @@ from mirror.cli import output
 from mirror.cli.options import to_option
 
 if TYPE_CHECKING:
-    from mirror.app import App
     from mirror.cli.main import Context
     from mirror.destinations.mirror import Mirror
     from mirror.linkerd.overrides import Located
@@ -128,7 +127,7 @@ async def _overrides(context: Context, asked: _Asked) -> _Answer:
         wanted = app.wanted()
         clerk = Clerk(mirror, record, replace(wanted, pin=asked.pin) if asked.pin else wanted)
         wanted_charts = _chosen(asked.charts, {chart.name for chart in record.charts}, str(release))
-        texts = _texts(app, clerk, asked.text_format, wanted_charts)
+        texts = _texts(clerk, asked.text_format, wanted_charts)
         commands = {facts.name: clerk.helm_command(facts) for facts in clerk.whole if facts.name in wanted_charts}
         proof: Proof = "not proven"
         note = ""
@@ -157,7 +156,7 @@ async def _overrides(context: Context, asked: _Asked) -> _Answer:
         )
 
 
-def _texts(app: App, clerk: Clerk, text_format: Format, charts: set[str]) -> dict[str, str]:
+def _texts(clerk: Clerk, text_format: Format, charts: set[str]) -> dict[str, str]:
     """By file, what *text_format* says of the images of *charts*."""
     from mirror.linkerd import formats
 
@@ -172,7 +171,7 @@ def _texts(app: App, clerk: Clerk, text_format: Format, charts: set[str]) -> dic
             paths = {image.image.reference: image.target.path for image in clerk.record.images}
             asked = {each.reference: paths[each.reference] for each in located}
             remedy = _remedy(clerk.mirror, clerk.record.release)
-            return dict(formats.hosts_files(asked, url=app.pull_url(clerk.mirror), remedy=remedy))
+            return dict(formats.hosts_files(asked, url=clerk.mirror.pull_url, remedy=remedy))
         case "images":
             return {"images.txt": "".join(f"{name}\n" for name in formats.mirrored(located))}
 

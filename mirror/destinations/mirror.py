@@ -35,6 +35,8 @@ class Mirror:
     provider: Provider = field(default_factory=Plain)
     seal: Seal = field(default_factory=Seal)
     """Of its records."""
+    pull_scheme: Literal["https", "http"] = "https"
+    """How the cluster reaches it."""
     holds_charts: bool = True
     """Charts go there too."""
     stores_once: bool = False
@@ -66,3 +68,8 @@ class Mirror:
     def pull_name(self, path: str) -> str:
         """The repository that the cluster pulls *path* from."""
         return f"{self.pull_registry}/{path}"
+
+    @property
+    def pull_url(self) -> str:
+        """Where the cluster pulls: `https://HOST[/PREFIX]`."""
+        return f"{self.pull_scheme}://{self.pull_registry}"

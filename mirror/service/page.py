@@ -74,7 +74,7 @@ _SIGNATURE_STATES: Mapping[str, State] = {
     "not verified": "not_in_step",
 }
 _CHART_LINE = re.compile(r"^# chart: +\S+ (\S+)$", re.MULTILINE)
-_INSTALL_LINE = re.compile(r"^# install: +helm upgrade --install \S+ (oci://\S+) ", re.MULTILINE)
+_INSTALL_LINE = re.compile(r"^# install: +helm upgrade --install \S+ (oci://\S+(?: --plain-http)?) ", re.MULTILINE)
 _REPOSITORIES = {"edge": "linkerd-edge", "stable": "linkerd", "enterprise": "linkerd-buoyant"}
 """What Linkerd's own instructions call the chart repository of a channel."""
 

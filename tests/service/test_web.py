@@ -21,7 +21,7 @@ from mirror.service.ledger import Ledger
 from mirror.service.page import Pages
 from mirror.service.web import application
 from tests.service.answering import served
-from tests.service.ledgers import DAY, NOW, STATES, empty, entry, in_step, ledger, many, refused
+from tests.service.ledgers import DAY, NOW, STATES, empty, entry, in_step, ledger, many, refused, values
 
 PROJECT = Path(__file__).parents[2]
 VALUES = "/overrides/production/edge-26.11.3/linkerd-viz.yaml"
@@ -102,6 +102,19 @@ async def test_an_answer_that_breaks_is_guarded() -> None:
     assert 500 == answer.status_code
     assert POLICY == answer.headers["content-security-policy"]
     assert "password" not in answer.text
+
+
+async def test_a_chart_that_comes_by_plain_http() -> None:
+    """The command of the page has it, as that of the values has."""
+    release = "edge-26.11.3"
+    texts = {
+        chart: text.replace(" --version", " --plain-http --version")
+        for chart, text in values(release, "production").items()
+    }
+    async with client(app(ledger(entry(release, values=texts)))) as made:
+        answer = await made.get(f"/releases/production/{release}")
+
+    assert "/charts/linkerd-viz --plain-http --version 2026.11.3 " in answer.text
 
 
 async def test_metrics(web: httpx.AsyncClient) -> None:
