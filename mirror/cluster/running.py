@@ -99,10 +99,21 @@ def _of_json(text: str, source: str) -> Iterator[_Named]:
         raise UsageError(
             f"{source} holds no objects of Kubernetes: expected the output of `kubectl get pods -A -o json`"
         )
-    try:
-        yield from [named for item in items for named in _of_item(item)]
-    except (TypeError, AttributeError, KeyError) as exc:
-        raise UsageError(f"{source} holds an object that cannot be read: {exc!r}") from exc
+    for number, item in enumerate(items, start=1):
+        try:
+            named = list(_of_item(item))
+        except (TypeError, AttributeError, KeyError) as exc:
+            raise UsageError(
+                f"{source}: {_called(item) or f'object {number}'} is not as Kubernetes has it, and cannot be read"
+            ) from exc
+        yield from named
+
+
+def _called(item: Mapping[str, Any]) -> str:
+    """`KIND NAMESPACE/NAME`, as far as *item* tells; it may be anything."""
+    metadata = item.get("metadata")
+    names = (metadata.get(key) for key in ("namespace", "name")) if isinstance(metadata, Mapping) else ()
+    return " ".join(str(each) for each in (item.get("kind"), "/".join(str(name) for name in names if name)) if each)
 
 
 def _of_item(item: Mapping[str, Any]) -> Iterator[_Named]:

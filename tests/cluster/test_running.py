@@ -146,6 +146,23 @@ def test_what_is_none(text: str) -> None:
     assert any(words in str(caught.value) for words in ("stdin", "two words"))
 
 
+@pytest.mark.parametrize(
+    ("change", "called"),
+    [
+        ({"status": {"containerStatuses": [{"imageID": "x"}]}}, "Pod linkerd/web"),
+        ({"spec": {"initContainers": {"a": 1}}}, "Pod linkerd/web"),
+        ({"spec": {"volumes": [1]}, "kind": "Deployment", "metadata": {"name": "web"}}, "Deployment web"),
+        ({"spec": 1, "metadata": 1, "kind": None}, "object 2"),
+    ],
+)
+def test_an_object_that_cannot_be_read(change: dict[str, Any], called: str) -> None:
+    """It is named, as far as it has a name."""
+    with pytest.raises(UsageError) as caught:
+        told(pod("good", x=("x.io/x:v1", "")), pod("web", x=("x.io/x:v1", "")) | change)
+
+    assert f"stdin: {called} is not as Kubernetes has it, and cannot be read" == str(caught.value)
+
+
 @pytest.mark.parametrize("printed", ["null", "5", "true", '"x.io/y:v1"', "x.io/x:v1\nnull  # jq"])
 def test_what_jq_prints(printed: str) -> None:
     """A path that is not there, or no -r, is not taken for a list of images."""
