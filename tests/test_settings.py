@@ -406,6 +406,11 @@ class TestFile:
             id="a rule for no channel",
         ),
         pytest.param(
+            '[channels.smi]\nchart_repository = "https://a.b"\ncharts = ["x", "x"]',
+            'channels.smi.charts is ["x", "x"]: expected each chart once',
+            id="a channel that has a chart twice",
+        ),
+        pytest.param(
             "[retention]\nkeep = {edge = 0}",
             "retention.keep.edge is 0: expected",
             id="a rule that keeps nothing",

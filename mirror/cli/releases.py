@@ -206,6 +206,8 @@ def _print(answer: _Answer, shown: Mapping[str, Sequence[_Row]]) -> None:
                 [_cells(row) for row in rows],
                 title=f"{channel.name}: {of} {'release' if len(channel.listed) == 1 else 'releases'}",
             )
+        elif not channel.error:
+            output.print_line(f"{channel.name}: no releases")
     for error in answer.errors:
         click.echo(output.printable(error), err=True)
 
@@ -225,5 +227,5 @@ def _charts(listed: Listed) -> str:
     for chart in listed.charts:
         by_version.setdefault(chart.version, []).append(chart.name)
     if len(by_version) == 1:
-        return f"{len(listed.charts)} charts {next(iter(by_version))}"
+        return f"{output.counted(len(listed.charts), 'chart')} {next(iter(by_version))}"
     return "\n".join(f"{chart.name} {chart.version}" for chart in listed.charts)

@@ -7,6 +7,7 @@ none of it.
 from __future__ import annotations
 
 import asyncio
+import difflib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from mirror.linkerd.path import Hop
     from mirror.linkerd.versions import Versions, VersionsFile
 
+_NAMED = 3  # charts, where none is called like the one that is not there
+
 
 @dataclass(frozen=True, slots=True)
 class Listed:
@@ -30,7 +33,7 @@ class Listed:
     release: Release
     created: datetime | None
     version: ProjectVersion | None
-    """The version of the project that it is part of."""
+    """The version of the project that it is part of; None where its charts have versions of their own."""
     charts: tuple[ChartEntry, ...]
 
 
@@ -72,8 +75,13 @@ class ChartCatalogue:
         ]
         found = select(newest, known)
         if not found:
-            url = self.repository(newest.channel).url
-            raise UnknownRelease(f"{url} has no release of the channel {newest.channel} that may be taken")
+            url, others = self.repository(newest.channel).url, sorted({each.channel for each in index.releases()})
+            hint = (
+                ""
+                if newest.channel in others or not others
+                else f": Linkerd's charts there are of {' and '.join(others)}"
+            )
+            raise UnknownRelease(f"{url} has no release of the channel {newest.channel} that may be taken{hint}")
         return found
 
     async def charts(self, release: Release) -> tuple[Chart, ...]:
@@ -135,7 +143,12 @@ class ChartCatalogue:
         """Every release of *channel*, newest first."""
         index, versions = await self.index(channel), await self.versions()
         return tuple(
-            Listed(release, index.created(release), versions.of(release), index.charts_of(release))
+            Listed(
+                release,
+                index.created(release),
+                None if index.lineup.charts else versions.of(release),
+                index.charts_of(release),
+            )
             for release in index.releases()
             if release.channel == channel
         )
@@ -164,7 +177,18 @@ class ChartCatalogue:
         return self._repositories[channel]
 
     async def index(self, channel: str) -> ChartIndex:
-        """The chart index of *channel*, read once."""
+        """The chart index of *channel*, read once; raises UsageError where it lacks a chart that the channel names."""
         if channel not in self._indexes:
-            self._indexes[channel] = asyncio.create_task(self.repository(channel).index())
+            self._indexes[channel] = asyncio.create_task(self._read(channel))
         return await self._indexes[channel]
+
+    async def _read(self, channel: str) -> ChartIndex:
+        repository = self.repository(channel)
+        index = await repository.index()
+        if absent := next((name for name in index.lineup.charts if name not in index.entries), None):
+            near = difflib.get_close_matches(absent, index.entries) or sorted(index.entries)[:_NAMED]
+            raise UsageError(
+                f"{repository.url} has no chart {absent}, which [channels.{channel}] names"
+                + (f": it has {' and '.join(near)}" if near else "")
+            )
+        return index

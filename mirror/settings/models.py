@@ -215,9 +215,16 @@ class Channel(_Table):
     """A line of releases, and the chart repository that lists them."""
 
     chart_repository: Url
-    charts: tuple[ChartName, ...] = ()
+    charts: Annotated[tuple[ChartName, ...], Field(json_schema_extra={"uniqueItems": True})] = ()
     """Empty: Linkerd's own, which say by their appVersion what release they are of. Else these, and the versions of the
     first are the releases: CHANNEL-VERSION."""
+
+    @field_validator("charts")
+    @classmethod
+    def _check_charts(cls, charts: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(charts)) < len(charts):
+            raise ValueError("expected each chart once")
+        return charts
 
 
 class Registry(_Table):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from tests.cli.conftest import Desk
@@ -33,8 +35,8 @@ def test_a_table(desk: Desk) -> None:
     """Newest first by version, with the day, the project's version and the charts; no registry is asked."""
     said = desk.run("releases")
 
-    title, heading, *rows = said.out.splitlines()
-    assert (0, "edge: 4 releases") == (said.code, title)
+    title, heading, *rows, stable = said.out.splitlines()
+    assert (0, "edge: 4 releases", "stable: no releases") == (said.code, title, stable)
     assert ["RELEASE", "CREATED", "VERSION", "CHARTS", "MIRRORED"] == heading.split()
     assert ["edge-26.8.10", "edge-26.8.9", NEXT, RELEASE] == [row.split()[0] for row in rows]
     assert ["edge-26.8.10", "2026-08-01", "2.20", "3", "charts", "2026.8.10"] == rows[0].split()
@@ -116,3 +118,45 @@ def test_a_channel_that_there_is_not(desk: Desk) -> None:
     said = desk.run("releases", "nightly")
 
     assert (2, ["'nightly' is not a channel: there is edge and stable"]) == (said.code, said.sentences)
+
+
+@pytest.fixture
+def viz(desk: Desk) -> dict[str, Any]:
+    """The tables of a channel of one chart, which has versions of its own."""
+    return {"chart_repository": desk.upstream.charts.url, "charts": ["linkerd-viz"]}
+
+
+def test_a_channel_of_its_own_charts(desk: Desk, viz: dict[str, Any]) -> None:
+    """Their version is no version of the project."""
+    desk.configure(channels={"viz": viz})
+    said = desk.run("releases", "viz", "-n", "1")
+    [release] = desk.run("releases", "viz", "-n", "1", "-o", "json").document["channels"][0]["releases"]
+
+    assert ["viz-2026.8.10", "2026-08-01", "1", "chart", "2026.8.10"] == said.out.splitlines()[-1].split()
+    assert ("viz-2026.8.10", None) == (release["release"], release["version"])
+
+
+def test_a_channel_that_its_repository_does_not_have(desk: Desk) -> None:
+    """Without charts of its own it is of Linkerd's: which channels those are of is told."""
+    desk.configure(channels={"smi": {"chart_repository": desk.upstream.charts.url}})
+    listed, newest = desk.run("releases", "smi"), desk.run("images", "smi")
+
+    assert (0, "smi: no releases\n", 2) == (listed.code, listed.out, newest.code)
+    [sentence] = newest.sentences
+    assert "no release of the channel smi that may be taken: Linkerd's charts there are of edge" in sentence
+
+
+@pytest.mark.parametrize(
+    ("names", "absent", "near"),
+    [(["linkerd-vis"], "linkerd-vis", "linkerd-viz"), (["linkerd-viz", "smi"], "smi", "linkerd-control-plane and")],
+)
+def test_a_chart_that_there_is_not(desk: Desk, viz: dict[str, Any], names: list[str], absent: str, near: str) -> None:
+    """It is named, with what its repository has, whatever asks for the channel."""
+    desk.configure(channels={"viz": viz | {"charts": names}})
+    listed = desk.run("releases", "viz")
+    newest, exact = desk.run("images", "viz"), desk.run("images", "viz-1.1.1")
+
+    assert (1, 2, 2) == (listed.code, newest.code, exact.code)
+    told = f"has no chart {absent}, which [channels.viz] names: it has {near}"
+    for said in (listed, newest, exact):
+        assert told in said.err
