@@ -21,7 +21,7 @@ import click
 
 from mirror.amounts import human_size
 from mirror.cli import output
-from mirror.cli.options import to_option
+from mirror.cli.options import complete_release, to_option
 
 if TYPE_CHECKING:
     from mirror.cli.main import Context
@@ -38,8 +38,8 @@ _VALUE_MAX = 60
 
 
 @click.command(name="diff")
-@click.argument("first", metavar="A")
-@click.argument("second", metavar="[B]", default="")
+@click.argument("first", metavar="A", shell_complete=complete_release)
+@click.argument("second", metavar="[B]", default="", shell_complete=complete_release)
 @to_option
 @output.output_option
 @click.pass_obj

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from mirror.cli import output
-from mirror.cli.options import to_option
+from mirror.cli.options import complete_release, to_option
 from mirror.destinations.ecr import iam
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ _STYLES: Final = {"ok": "green", "warning": "yellow", "failed": "bold red"}
 
 
 @click.command(name="doctor")
-@click.argument("release", default="", metavar="[RELEASE]")
+@click.argument("release", default="", metavar="[RELEASE]", shell_complete=complete_release)
 @to_option
 @click.option("--fix", is_flag=True, help="First put right what destinations can put right of themselves.")
 @click.option(

@@ -25,7 +25,7 @@ import click
 
 from mirror.amounts import human_size
 from mirror.cli import output
-from mirror.cli.options import accept_option, to_option
+from mirror.cli.options import accept_option, complete_release, to_option
 
 if TYPE_CHECKING:
     from mirror.cli.main import Context
@@ -38,7 +38,7 @@ STDOUT = "-"
 
 
 @click.command(name="export")
-@click.argument("releases", nargs=-1, required=True, metavar="RELEASE...")
+@click.argument("releases", nargs=-1, required=True, metavar="RELEASE...", shell_complete=complete_release)
 @click.argument("file", type=click.Path(dir_okay=False, readable=False, allow_dash=True), metavar="FILE.tar")
 @to_option
 @click.option(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mirror.cli import output
-from mirror.cli.options import to_option
+from mirror.cli.options import complete_release, to_option
 
 if TYPE_CHECKING:
     from mirror.cli.main import Context
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @click.command(name="images")
-@click.argument("release")
+@click.argument("release", shell_complete=complete_release)
 @to_option
 @output.output_option
 @click.pass_obj

@@ -30,13 +30,14 @@ def _destinations(context: click.Context, _: click.Parameter, incomplete: str) -
     return [name for name in (*(held.destinations if held else ()), "oci:") if name.startswith(incomplete)]
 
 
-def _releases(context: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
+def complete_release(context: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
+    """What RELEASE may be, of what the configuration names."""
     held = _settings(context)
     names = dict.fromkeys((*held.releases, *held.channels) if held else ())
     return [name for name in names if name.startswith(incomplete)]
 
 
-releases_argument = click.argument("releases", nargs=-1, metavar="[RELEASE]...", shell_complete=_releases)
+releases_argument = click.argument("releases", nargs=-1, metavar="[RELEASE]...", shell_complete=complete_release)
 to_option = click.option(
     "--to",
     default="",
@@ -58,6 +59,7 @@ from_option = click.option(
     "start",
     default="",
     metavar="RELEASE",
+    shell_complete=complete_release,
     help="The release that runs: it, and every release of the upgrade path from it, are mirrored too.",
 )
 accept_option = click.option(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from mirror.cli import output
-from mirror.cli.options import to_option
+from mirror.cli.options import complete_release, to_option
 
 if TYPE_CHECKING:
     from mirror.cli.main import Context
@@ -40,7 +40,7 @@ class _Answer:
 
 
 @click.command(name="overrides")
-@click.argument("release")
+@click.argument("release", shell_complete=complete_release)
 @to_option
 @click.option("--pin", type=click.Choice(["digest", "tag"]), help="Pin images to their digests, or name tags alone.")
 @click.option(

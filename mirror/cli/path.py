@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mirror.cli import output
+from mirror.cli.options import complete_release
 
 if TYPE_CHECKING:
     from mirror.cli.main import Context
@@ -26,8 +27,8 @@ _OURS = "cr.l5d.io/linkerd/"
 
 
 @click.command(name="path")
-@click.argument("start", metavar="FROM")
-@click.argument("end", metavar="TO")
+@click.argument("start", metavar="FROM", shell_complete=complete_release)
+@click.argument("end", metavar="TO", shell_complete=complete_release)
 @output.output_option
 @click.pass_obj
 def command(context: Context, start: str, end: str, output_format: output.OutputFormat) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from mirror.cli import output
-from mirror.cli.options import to_option
+from mirror.cli.options import complete_release, to_option
 
 if TYPE_CHECKING:
     from mirror.cli.main import Context
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     "releases",
     multiple=True,
     metavar="RELEASE",
+    shell_complete=complete_release,
     help="Only what this release needs; may be given several times.  [default: every release that is recorded]",
 )
 @to_option
