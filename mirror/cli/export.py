@@ -28,6 +28,8 @@ from mirror.cli import output
 from mirror.cli.options import accept_option, complete_release, to_option
 
 if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
     from mirror.cli.main import Context
     from mirror.cli.progress import Progress, QuietProgress
     from mirror.oci.content import Digest
@@ -37,8 +39,16 @@ if TYPE_CHECKING:
 STDOUT = "-"
 
 
+def _complete(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem[str]]:
+    """Releases, else files: every word may still be the last."""
+    from click.shell_completion import CompletionItem
+
+    names = complete_release(context, parameter, incomplete)
+    return [CompletionItem(name) for name in names] or [CompletionItem(incomplete, type="file")]
+
+
 @click.command(name="export")
-@click.argument("releases", nargs=-1, required=True, metavar="RELEASE...", shell_complete=complete_release)
+@click.argument("releases", nargs=-1, required=True, metavar="RELEASE...", shell_complete=_complete)
 @click.argument("file", type=click.Path(dir_okay=False, readable=False, allow_dash=True), metavar="FILE.tar")
 @to_option
 @click.option(

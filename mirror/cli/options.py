@@ -26,8 +26,23 @@ def _settings(context: click.Context) -> Settings | None:
 
 
 def _destinations(context: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
+    if incomplete.startswith("oci:"):
+        return _layouts(incomplete.removeprefix("oci:"))
     held = _settings(context)
     return [name for name in (*(held.destinations if held else ()), "oci:") if name.startswith(incomplete)]
+
+
+def _layouts(typed: str) -> list[str]:
+    """`oci:DIR/` for each directory that *typed* begins."""
+    import os
+
+    above, slash, begun = typed.rpartition("/")
+    try:
+        inside = sorted(each.name for each in os.scandir(above + slash or ".") if each.is_dir())
+    except OSError:
+        return []
+    shown = [name for name in inside if name.startswith(begun) and (begun or not name.startswith("."))]
+    return [f"oci:{above}{slash}{name}/" for name in shown]
 
 
 def complete_release(context: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
