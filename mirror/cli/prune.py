@@ -50,7 +50,8 @@ def command(
 
     A release goes only if a rule for its channel says so. What the configuration asks for, what it names, what lies on
     an upgrade path and what a cluster uses stays, with its signatures; so does every tag that others have pushed, and
-    all that it needs. Without rules nothing is ever deleted. A run that was ended is gone on with by the next.
+    all that it needs. Without rules nothing is ever deleted, nor where --in-use names nothing of the mirror's: it is of
+    the wrong cluster. A run that was ended is gone on with by the next.
 
     \b
     Examples:

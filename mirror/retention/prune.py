@@ -22,7 +22,7 @@ from typing import Any
 import structlog
 
 from mirror import record as records
-from mirror.cluster.known import Resolve, known, used
+from mirror.cluster.known import Known, Resolve, known, used
 from mirror.cluster.running import Running
 from mirror.destinations.mirror import Mirror
 from mirror.destinations.provider import Deleter
@@ -41,6 +41,10 @@ from mirror.tasks import gather, gather_some
 
 SCHEMA = 1
 _AT_ONCE = 16
+_ANOTHER = (
+    "nothing of what is in use is of a repository that is recorded here: is it the right cluster? One that really uses "
+    "nothing of it needs no --in-use"
+)
 
 log = structlog.get_logger()
 
@@ -96,6 +100,8 @@ class PrunePlan:
     clearances: tuple[Clearance, ...]
     """Of the releases that go, and of those that another run has not ended with."""
     seen: tuple[Seen, ...] = ()
+    is_of_another: bool = False
+    """What is in use has no image of any repository that is recorded: that is another cluster, or a mistake."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +207,8 @@ class Pruner:
             cleared[release] = made | cleared[release] if release in cleared else made
         staying = [record for release, record in recorded.items() if release not in going]
         found = tuple(cleared.values())
-        return PrunePlan(decided, found, self._clearings(stocks, found, staying) if found else ())
+        seen = self._clearings(stocks, found, staying) if found else ()
+        return PrunePlan(decided, found, seen, is_of_another=self._is_of_another(recorded))
 
     async def execute(self, plan: PrunePlan) -> Cleared:
         """What goes by *plan* is gone; the answer is what really went, and why not all of it did.
@@ -248,8 +255,14 @@ class Pruner:
     def _decided(self, recorded: Mapping[Release, Record]) -> tuple[Fate, ...]:
         held = [Held(release, record.recorded_at) for release, record in recorded.items()]
         decided = fates(held, self.policy, self.wanted, now=self.now())
-        every = [each for record in recorded.values() for each in known(self.mirror, record, self.resolve)]
-        return kept(decided, used(self.running, every, _staying(decided), self.resolve))
+        return kept(decided, used(self.running, self._known(recorded), _staying(decided), self.resolve))
+
+    def _known(self, recorded: Mapping[Release, Record]) -> list[Known]:
+        return [each for record in recorded.values() for each in known(self.mirror, record, self.resolve)]
+
+    def _is_of_another(self, recorded: Mapping[Release, Record]) -> bool:
+        every, running = self._known(recorded), {self.resolve(each.reference.repository) for each in self.running}
+        return bool(every and running) and not any(each.is_of(repository) for each in every for repository in running)
 
     def _spared(
         self,
@@ -378,12 +391,15 @@ async def _pruned(pruner: Pruner, *, is_confirmed: bool) -> Pruned:
     mirror = pruner.mirror
     try:
         plan = await pruner.plan()
+        if is_confirmed and plan.clearances and plan.is_of_another:
+            return Pruned(mirror.name, mirror.place, problems=(_ANOTHER,))
         cleared = await pruner.execute(plan) if is_confirmed and plan.clearances else Cleared(plan.seen)
     except MirrorError as exc:
         return Pruned(mirror.name, mirror.place, problems=(str(exc),))
     going = {fate.release for fate in plan.fates if fate.goes}
     stuck = [f"{each.path}:{tag}" for each in cleared.seen for tag in each.clearing.stuck]
-    notes = [f"{tag} stays: something else needs its manifest, and it cannot be deleted alone there" for tag in stuck]
+    notes = [_ANOTHER] if plan.is_of_another else []
+    notes += [f"{tag} stays: something else needs its manifest, and it cannot be deleted alone there" for tag in stuck]
     manifests = [f"{each.path}@{digest}" for each in cleared.seen for digest in sorted(each.clearing.manifests)]
     return Pruned(
         mirror.name,

@@ -107,6 +107,28 @@ def test_a_cluster_that_uses_nothing(both: Desk, content: str) -> None:
     assert 0 == both.run("verify", RELEASE, NEXT, "--to", "oci:out").code
 
 
+@pytest.mark.parametrize("content", ["oops", "registry.k8s.io/pause:3.9\nexample.com/app:1"])
+def test_another_cluster(both: Desk, content: str) -> None:
+    """One that uses nothing from where the mirror is, or comes from: it is said, and with --yes nothing goes."""
+    (both.directory / "used").write_text(content)
+    planned = both.run("prune", "--in-use", "used", "--to", "oci:out")
+    said = both.run("prune", "--in-use", "used", "--to", "oci:out", "--yes")
+
+    told = "nothing of what is in use is of a repository that is recorded here: is it the right cluster?"
+    assert (0, 1) == (planned.code, said.code)
+    assert told in planned.out
+    assert told in said.out
+    assert 0 == both.run("verify", RELEASE, NEXT, "--to", "oci:out").code
+
+
+def test_a_cluster_with_other_releases(both: Desk) -> None:
+    """It is the right one, and none of the mirror's releases stays for it."""
+    (both.directory / "used").write_text("cr.l5d.io/linkerd/proxy:edge-1.1.1")
+    said = both.run("prune", "--in-use", "used", "--to", "oci:out", "--yes")
+
+    assert (0, 1) == (said.code, both.run("verify", RELEASE, "--to", "oci:out").code)
+
+
 def test_without_rules(both: Desk) -> None:
     """Nothing is deleted, and nobody is asked."""
     both.configure(releases=["edge"])
