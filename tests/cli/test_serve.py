@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import signal
 import socket
@@ -18,6 +19,7 @@ from typing import Any
 import httpx
 import pytest
 
+from mirror.service.connection import PATIENCE_S
 from tests.content import image
 from tests.e2e.whole import broken, tags
 from tests.served import Ended, served
@@ -259,6 +261,20 @@ class TestProbes:
         assert "failed" == run["outcome"]
         assert [(200, "ok\n"), (200, "ok\n")] == after
         assert ended_well(ended), ended
+
+    def test_many_silent_connections(self, upstream: Upstream, tmp_path: Path) -> None:
+        """They keep nobody from an answer, and are closed in time."""
+        with served(tmp_path / "service", into(upstream, "127.0.0.1:9")) as service, contextlib.ExitStack() as stack:
+            service.wait("service.run_ended")
+            host, _, port = service.listen.rpartition(":")
+            silent = [stack.enter_context(socket.create_connection((host, int(port)))) for _ in range(100)]
+            answers = {path: service.get(path)[0] for path in ("/livez", "/readyz", "/metrics", "/")}
+            for connection in silent:
+                connection.settimeout(2 * PATIENCE_S)
+            closed = [connection.recv(1) for connection in silent]
+
+        assert {"/livez": 200, "/readyz": 200, "/metrics": 200, "/": 200} == answers
+        assert [b""] * 100 == closed
 
     def test_stuck(self, upstream: Upstream, registry: Distribution, tmp_path: Path) -> None:
         """A run in which nothing moves for longer than it may fails /livez, until something does."""

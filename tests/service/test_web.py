@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.client
 import io
 import json
@@ -19,7 +20,7 @@ from mirror import settings
 from mirror.service.configuration import Configuration
 from mirror.service.ledger import Ledger
 from mirror.service.page import Pages
-from mirror.service.web import application
+from mirror.service.web import WAITING_MAX, application
 from tests.service.answering import served
 from tests.service.ledgers import DAY, NOW, STATES, empty, entry, in_step, ledger, many, refused
 
@@ -157,6 +158,32 @@ async def test_values_that_are_the_same(path: str, web: httpx.AsyncClient) -> No
         answer = await web.get(path, headers={"If-None-Match": same})
         assert (304, b"", tag) == (answer.status_code, answer.content, answer.headers["etag"])
     assert 200 == (await web.get(path, headers={"If-None-Match": '"other"'})).status_code
+
+
+async def test_a_flood() -> None:
+    """Pages are made one after another, and no more wait than may; probes and scrapes are answered in between."""
+    made, order = app(in_step()), list[str]()
+
+    async def asked(web: httpx.AsyncClient, path: str) -> httpx.Response:
+        answer = await web.get(path)
+        order.append(path)
+        return answer
+
+    async with client(made) as web:
+        pages = [asyncio.create_task(asked(web, "/")) for _ in range(WAITING_MAX + 10)]
+        await asyncio.wait(pages, return_when=asyncio.FIRST_COMPLETED)
+        probes = [asyncio.create_task(asked(web, path)) for path in ("/livez", "/readyz", "/metrics")]
+        answers, at_once = await asyncio.gather(*pages), await asyncio.gather(*probes)
+        after = await web.get("/")
+
+    turned_away = [answer for answer in answers if answer.status_code == 503]
+    assert {200} == {answer.status_code for answer in at_once}
+    assert set(order[-10:]) == {"/"}
+    assert WAITING_MAX == sum(answer.status_code == 200 for answer in answers)
+    assert {("1", "too many are asking: try again in a moment\n")} == {
+        (answer.headers["retry-after"], answer.text) for answer in turned_away
+    }
+    assert 200 == after.status_code
 
 
 async def test_a_tar_of_all_values(web: httpx.AsyncClient) -> None:
