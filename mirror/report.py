@@ -244,6 +244,15 @@ class ReleaseReport:
         return is_wrong or is_chart_missing or any(_is_failed(image) for image in self.images)
 
     @property
+    def complaints(self) -> tuple[str, ...]:
+        """Why it is not in step, a sentence each: what is refused, what could not be done as a whole, and the rest."""
+        failed = [f"{image.reference}: {image.reason}" for image in self.images if _is_failed(image)]
+        failed += [f"{chart.reference}: {chart.reason}" for chart in self.charts if chart.outcome == "failed"]
+        refused = [f"{part.reference}: {part.reason}" for part in self.parts if part.outcome == "refused"]
+        unproven = self.proof_problems if self.proof == "failed" else ()
+        return tuple(filter(None, (*refused, self.problem, *unproven, *failed)))
+
+    @property
     def exit_code(self) -> int:
         """3 for a refusal, 1 for a failure, else 0; a refusal outweighs."""
         return {"refused": 3, "failed": 1}.get(self.outcome, 0)
@@ -289,6 +298,12 @@ class SyncReport:
     def outcome(self) -> ReleaseOutcome:
         """The worst that happened."""
         return _overall(self.releases)
+
+    @property
+    def reason(self) -> str:
+        """Why it is not in step, in a line: the first of what is worst, and how much more there is."""
+        worst_first = sorted(self.releases, key=lambda each: _ORDER.index(each.outcome))
+        return _in_a_line([(each.release, each.destination, each.complaints) for each in worst_first])
 
     @property
     def size(self) -> int:
@@ -372,12 +387,25 @@ class ExportReport:
 
 
 _OUTCOMES: tuple[ImageOutcome, ...] = ("kept", "adopted", "copied", "refused", "failed")
+_ORDER: tuple[ReleaseOutcome, ...] = ("refused", "failed", "synced", "in_step")
 
 
 def _overall(releases: Sequence[ReleaseReport]) -> ReleaseOutcome:
     outcomes = {release.outcome for release in releases}
-    order: tuple[ReleaseOutcome, ...] = ("refused", "failed", "synced", "in_step")
-    return next((outcome for outcome in order if outcome in outcomes), "in_step")
+    return next((outcome for outcome in _ORDER if outcome in outcomes), "in_step")
+
+
+def _in_a_line(complaints: Iterable[tuple[str, str, Sequence[str]]]) -> str:
+    """The first of *complaints*, by release and destination, and how many more there are; empty where there is none."""
+    told = [
+        f"{release} at {place}: {each}" if release else f"{place}: {each}"
+        for release, place, several in complaints
+        for each in several
+    ]
+    if not told:
+        return ""
+    first, more = told[0].splitlines()[0], f"; and {len(told) - 1} more" if len(told) > 1 else ""
+    return f"{first}{more}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -415,6 +443,12 @@ class VerifiedRelease:
         """Images, then charts."""
         return (*self.images, *self.charts)
 
+    @property
+    def complaints(self) -> tuple[str, ...]:
+        """What is not as it was recorded, or why that is not known, a sentence each."""
+        lacking = (f"{reference} was never brought into the mirror" for reference in self.missing)
+        return tuple(filter(None, (self.problem, *(each for part in self.parts for each in part.problems), *lacking)))
+
 
 @dataclass(frozen=True, slots=True)
 class VerifyReport:
@@ -427,6 +461,11 @@ class VerifyReport:
     def exit_code(self) -> int:
         """0 in step, 4 not, 1 not known."""
         return worst({"in_step": 0, "not_in_step": 4, "failed": 1}[release.outcome] for release in self.releases)
+
+    @property
+    def reason(self) -> str:
+        """What is wrong, in a line: the first of it, and how much more there is."""
+        return _in_a_line([(each.release, each.destination, each.complaints) for each in self.releases])
 
     def document(self) -> dict[str, Any]:
         """`mirror verify -o json`."""

@@ -146,6 +146,12 @@ class Syncer:
         paper = await self._paper(plan, record, reports, refused)
         record = replace(record, proof=paper.proof)
         unkept = await self._keep_record(plan, record) if held else ""
+        problem = "; ".join(filter(None, (paper.failure, unkept)))
+        at = {"destination": destination, "release": release}
+        if problem:
+            log.error("sync.release_failed", **at, reason=problem)
+        if paper.problems:
+            log.error("sync.proof_failed", **at, reason="; ".join(paper.problems))
         return ReleaseReport(
             destination,
             release,
@@ -158,7 +164,7 @@ class Syncer:
             values=paper.values,
             recorded_at=record.recorded_at,
             notes=(*plan.notes, *paper.notes),
-            problem="; ".join(filter(None, (paper.failure, unkept))),
+            problem=problem,
         )
 
     async def _image(
@@ -466,6 +472,7 @@ def _tell(plan: ReleasePlan, report: ImageReport) -> None:
     told = {"failed": log.error, "refused": log.error, "kept": log.warning}.get(report.outcome, log.info)
     told(
         f"sync.image_{report.outcome}",
+        destination=plan.mirror.name,
         release=str(plan.release),
         reference=report.reference,
         target=report.target,

@@ -6,12 +6,13 @@ import asyncio
 import json
 import re
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from structlog.testing import capture_logs
 
 from mirror.oci.content import Digest
 from mirror.oci.layout import Layout
@@ -123,6 +124,15 @@ def recorded(document: Mapping[str, Any], reference: str) -> dict[str, Any]:
 
 def fields(*, all_are: str, **other: str) -> dict[str, str]:
     return dict.fromkeys(NAMES, all_are) | other
+
+
+def told(logs: Sequence[Mapping[str, Any]], event: str) -> list[dict[str, Any]]:
+    """What was logged as *event*."""
+    return [
+        {key: value for key, value in each.items() if key not in ("event", "log_level")}
+        for each in logs
+        if each["event"] == event
+    ]
 
 
 class TestCold:
@@ -645,7 +655,8 @@ class TestOneFails:
     async def test_values_that_cannot_be_written(self, settings: Settings, overrides: Path) -> None:
         """One sentence; the images are there and recorded, so the next run only writes the values."""
         overrides.write_text("a file where a directory belongs")
-        report = await sync(settings)
+        with capture_logs() as logs:
+            report = await sync(settings)
         overrides.unlink()
         again = await sync(settings)
 
@@ -653,6 +664,9 @@ class TestOneFails:
         assert fields(all_are="copied") == outcomes(only(report))
         assert str(overrides) in only(report).problem
         assert "cannot be written" in only(report).problem
+        assert [{"destination": "test", "release": RELEASE, "reason": only(report).problem}] == told(
+            logs, "sync.release_failed"
+        )
         assert (0, "in_step") == (again.exit_code, only(again).outcome)
         assert [f"{chart}.yaml" for chart in CHARTS] == [Path(file).name for file in only(again).overrides]
 
@@ -1077,12 +1091,17 @@ class TestProof:
         helm.write_text("#!/bin/sh\necho 'Error: no such template' >&2\nexit 1\n")
         helm.chmod(0o755)
         settings = into_layout(upstream, tmp_path / "layout", tmp_path / "overrides")
-        first = await sync(settings, helm=str(helm))
+        with capture_logs() as logs:
+            first = await sync(settings, helm=str(helm))
         second = await sync(settings, helm=str(helm))
 
         assert [1, 1] == [first.exit_code, second.exit_code]
         assert ["failed", "failed"] == [only(first).proof, only(second).proof]
         assert [] == list((tmp_path / "overrides").rglob("*.yaml"))
+        [line] = told(logs, "sync.proof_failed")
+        assert ("test", RELEASE) == (line["destination"], line["release"])
+        assert "linkerd-viz: " in line["reason"]
+        assert "no such template" in line["reason"]
 
     async def test_without_helm_it_says_so(self, settings: Settings) -> None:
         """Values are written; they are not proven."""

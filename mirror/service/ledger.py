@@ -45,6 +45,8 @@ class Run:
     """Bytes that were sent."""
     problem: str = ""
     """Why nothing could be done at all, or what could not be done after all else was."""
+    reason: str = ""
+    """Why it did not go well, in a line: *problem*, or the first of what its report says."""
 
     @property
     def seconds(self) -> float:

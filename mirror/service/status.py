@@ -242,5 +242,5 @@ def _run(run: Run) -> dict[str, Any]:
         "outcome": run.outcome,
         "images": dict(run.images),
         "bytes": run.size,
-        "reason": run.problem,
+        "reason": run.reason,
     }

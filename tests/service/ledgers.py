@@ -327,7 +327,7 @@ def damaged() -> Ledger:
 def run_failed() -> Ledger:
     """The last two runs could not even say what there is to do."""
     problem = "https://helm.linkerd.io/edge/index.yaml cannot be reached: connection refused"
-    failed = {"images": {}, "problem": problem}
+    failed = {"images": {}, "problem": problem, "reason": problem}
     made = in_step()
     made.runs.appendleft(run(13, 6 * MINUTE, "failed", **failed))
     made.runs.appendleft(run(14, MINUTE, "failed", why="retry", **failed))

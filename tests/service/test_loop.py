@@ -182,6 +182,39 @@ async def test_a_password_that_is_gone(seat: Seat) -> None:
     assert loop.ledger.entries["test", RELEASE].is_in_step
 
 
+async def test_a_run_that_fails_at_its_end(seat: Seat) -> None:
+    """Why is in the log and with the run, where it stays when later ones go well."""
+    (seat.directory / "values").write_text("a file where a directory belongs")
+    layout = {"kind": "layout", "directory": str(seat.directory / "mirror"), "pull_registry": "x.io/l5d"}
+    with capture_logs() as logs:
+        async with seat.working(
+            destinations={"test": layout}, overrides={"directory": str(seat.directory / "values")}
+        ) as loop:
+            run = await seat.runs(1)
+            (seat.directory / "values").unlink()
+            loop.bell.ring("sync", "schedule")
+            good = await seat.runs(2)
+
+    assert ("failed", "in_step", "") == (run.outcome, good.outcome, good.reason)
+    assert run.reason.startswith(f"{RELEASE} at test: {seat.directory / 'values'}")
+    assert "cannot be written" in run.reason
+    assert [run, good] == list(loop.ledger.runs)[::-1]
+    assert [run.reason, ""] == [each["reason"] for each in logs if each["event"] == "service.run_ended"]
+    assert "" == run.problem
+
+
+async def test_many_things_that_are_wrong(seat: Seat) -> None:
+    """The run tells the worst of them, and how many more there are."""
+    seat.upstream.remove(references()[2])
+    seat.upstream.registry.faults.append(Fault("(HEAD|GET) .*/prometheus/manifests/.*", answer(403), times=ALWAYS))
+    async with seat.working():
+        run = await seat.runs(1)
+
+    assert "refused" == run.outcome
+    words = "the release names this image, and the source does not have it"
+    assert f"{RELEASE} at test: {references()[2]}: {words}; and 2 more" == run.reason
+
+
 async def test_a_defect(seat: Seat) -> None:
     """It ends the run and not the loop; what it tells has no secrets."""
     with capture_logs() as logs:
@@ -227,7 +260,7 @@ class TestDeepVerification:
             wanted = dict(loop.bell._wanted)
 
         assert ("in_step", {"in_step": 4}, 4) == (run.outcome, run.images, finished)
-        assert "in_step" == loop.ledger.verified["test", RELEASE].report.outcome
+        assert ("", "in_step") == (run.reason, loop.ledger.verified["test", RELEASE].report.outcome)
         assert isinstance(seat.ended[1][1], VerifyReport)
         assert {} == wanted
 
@@ -251,6 +284,8 @@ class TestDeepVerification:
                 await seat.runs(6)
                 wanted = dict(loop.bell._wanted)
 
+        assert seat.ended[1][0].reason.startswith(f"{RELEASE} at test: ")
+        assert str(layer) in seat.ended[1][0].reason
         assert [
             ("sync", "start", "synced"),
             ("deep_verify", "schedule", "not_in_step"),
