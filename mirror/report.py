@@ -88,6 +88,8 @@ class PlanReport:
     """By destination, the bytes that it would store more: a blob once for each repository, unless it is mounted."""
     is_refused: bool = False
     """One of the problems is for a human to decide."""
+    is_mistaken: bool = False
+    """One of the problems is that there is no such release, or another mistake of the operator."""
     shard: Shard = field(default_factory=Shard)
     """The share of the work that this is."""
 
@@ -98,8 +100,8 @@ class PlanReport:
 
     @property
     def exit_code(self) -> int:
-        """0 in step, 4 not, 3 refused, 1 failed."""
-        problems = (3 if self.is_refused else 1 for _ in self.problems)
+        """0 in step, 4 not, 3 refused, 1 failed, 2 where one of several releases is not there."""
+        problems = (2 if self.is_mistaken else 3 if self.is_refused else 1 for _ in self.problems)
         return worst([*(image.exit_code for image in self.images), *problems])
 
     def document(self) -> dict[str, Any]:
@@ -220,6 +222,8 @@ class ReleaseReport:
     """Why nothing could be done at all, or what could not be done after all else was."""
     is_refused: bool = False
     """That is for a human to decide."""
+    is_mistaken: bool = False
+    """That is a mistake of the operator: there is no such release."""
 
     @property
     def parts(self) -> tuple[ImageReport | ChartReport, ...]:
@@ -254,7 +258,9 @@ class ReleaseReport:
 
     @property
     def exit_code(self) -> int:
-        """3 for a refusal, 1 for a failure, else 0; a refusal outweighs."""
+        """3 for a refusal, 1 for a failure, else 0; a refusal outweighs. 2 where there is no such release."""
+        if self.is_mistaken:
+            return 2
         return {"refused": 3, "failed": 1}.get(self.outcome, 0)
 
     def document(self) -> dict[str, Any]:
@@ -286,6 +292,8 @@ class SyncReport:
     seconds: float
     newest: Mapping[str, str] = field(default_factory=dict)
     """By channel, the newest release that was asked for, in this shard or in another."""
+    unread: frozenset[str] = frozenset()
+    """The channels of which it is not known what is asked for."""
     shard: Shard = field(default_factory=Shard)
     """The share of the work that this was."""
 

@@ -14,6 +14,7 @@ import httpx
 import pytest
 from structlog.testing import capture_logs
 
+from mirror.errors import WorldError
 from mirror.oci.content import Digest
 from mirror.oci.layout import Layout
 from mirror.settings import Settings
@@ -1021,6 +1022,59 @@ class TestCharts:
         assert {"controller": "kept", "proxy": "kept", "web": "copied", "prometheus": "copied"} == outcomes(everything)
         text = (overrides / "test" / RELEASE / "linkerd-viz.yaml").read_text()
         assert str(upstream.images[CONTROLLER].digest) in text
+
+
+class TestSelectors:
+    async def test_a_channel_that_cannot_be_read(self, upstream: Upstream, tmp_path: Path) -> None:
+        """It fails, with its name and its URL; what else is asked for is brought in step, and no channel is moved."""
+        away = "http://127.0.0.1:9/stable"
+        channels = {"edge": {"chart_repository": upstream.charts.url}, "stable": {"chart_repository": away}}
+        settings = into_layout(
+            upstream, tmp_path / "layout", tmp_path / "overrides", releases=["stable", "edge"], channels=channels
+        )
+        with capture_logs() as logs:
+            report = await sync(settings)
+        planned = await plan(settings)
+
+        edge, stable = report.releases
+        assert (1, "failed", {"edge": RELEASE}, {"stable"}) == (
+            report.exit_code, report.outcome, report.newest, report.unread
+        )  # fmt: skip
+        assert (RELEASE, "synced") == (edge.release, edge.outcome)
+        assert ("stable", "failed", True) == (
+            stable.release, stable.outcome, stable.problem.startswith(f"the channel stable cannot be read at {away}")
+        )  # fmt: skip
+        assert [{"destination": "test", "release": "stable", "reason": stable.problem}] == told(
+            logs, "sync.release_failed"
+        )
+        assert (1, 7) == (planned.exit_code, len(planned.images))
+        assert [f"stable at oci:{tmp_path / 'layout'}: {stable.problem}"] == list(planned.problems)
+
+    @pytest.mark.parametrize("misspelt", ["edge-99.1.1", "egde-26.8.1"])
+    async def test_a_release_that_there_is_not(self, settings: Settings, misspelt: str) -> None:
+        """It ends with 2, as the input is wrong; what else is asked for is brought in step."""
+        planned = await plan(settings, "edge", misspelt)
+        report = await sync(settings, "edge", misspelt)
+
+        good, wrong = report.releases
+        assert (2, 2) == (planned.exit_code, report.exit_code)
+        assert (RELEASE, "synced", misspelt, "failed") == (good.release, good.outcome, wrong.release, wrong.outcome)
+        assert "there is no channel" in wrong.problem or f"no {misspelt}: the nearest" in wrong.problem
+
+    async def test_what_is_recorded_needs_no_channel(self, settings: Settings, upstream: Upstream) -> None:
+        """A release that is named is looked after; that it is the newest of the channel is not known."""
+        await sync(settings)
+        upstream.charts.files.clear()
+        report = await sync(settings, "edge", RELEASE)
+
+        assert {RELEASE: "in_step", "edge": "failed"} == {each.release: each.outcome for each in report.releases}
+        assert {} == report.newest
+
+    async def test_nothing_can_be_read(self, settings: Settings, upstream: Upstream) -> None:
+        """There is nothing to report of."""
+        upstream.charts.files.clear()
+        with pytest.raises(WorldError, match=r"the channel edge cannot be read at .*404"):
+            await sync(settings, "edge", "edge:2")
 
 
 class TestPlan:

@@ -121,6 +121,8 @@ class Ledger:
     next_deep_verify: datetime | None = None
     newest: Mapping[str, str] = field(default_factory=dict)
     """By channel, the newest release that is asked for."""
+    destinations: frozenset[str] = frozenset()
+    """The names of all that there are."""
     stuck_after: timedelta = timedelta.max
     """For how long nothing may move in a run."""
     is_ready: bool = False
@@ -151,7 +153,8 @@ class Ledger:
         self.is_ready = self.is_ready or (run.work == "sync" and run.outcome != "interrupted")
 
     def keep(self, destinations: Collection[str]) -> None:
-        """Nothing is known of other destinations, which were taken out of the configuration."""
+        """Nothing is known of others than *destinations*, which were taken out of the configuration."""
+        self.destinations = frozenset(destinations)
         self.entries = {key: entry for key, entry in self.entries.items() if key[0] in destinations}
         self.verified = {key: verified for key, verified in self.verified.items() if key[0] in destinations}
 
@@ -161,10 +164,22 @@ class Ledger:
         self.entries = {key: entry.unproven(now) for key, entry in self.entries.items()}
 
     def synced(self, report: SyncReport, held: Mapping[Key, tuple[datetime, Sequence[RecordedImage]]]) -> None:
-        """The releases are those of *report*; *held* is what was read of records that are new to us."""
+        """The releases are those of *report*; *held* is what was read of records that are new to us.
+
+        Of a channel that could not be read they stay what they were, unproven, as its newest does.
+        """
         now = datetime.now(UTC)
-        self.entries = {(each.destination, each.release): self._entry(each, now, held) for each in report.releases}
-        self.newest = report.newest
+        before = {
+            key: entry.unproven(now)
+            for key, entry in self.entries.items()
+            if key[1].partition("-")[0] in report.unread and "-" in key[1]
+        }
+        now_known = {(each.destination, each.release): self._entry(each, now, held) for each in report.releases}
+        self.entries = before | now_known
+        self.newest = {
+            **{channel: newest for channel, newest in self.newest.items() if channel in report.unread},
+            **report.newest,
+        }
 
     def _entry(
         self, report: ReleaseReport, now: datetime, held: Mapping[Key, tuple[datetime, Sequence[RecordedImage]]]

@@ -209,9 +209,9 @@ def _asked_for(ledger: Ledger, request: Request) -> ReleaseStatus:
         return found
     if not ledger.is_ready:
         raise HTTPException(404, "the first run has not ended, so that no release is known yet")
-    places = {place for place, _ in ledger.entries}
-    if destination not in places:
-        raise HTTPException(404, f"there is no destination {_quoted(destination)} {_listed('destinations', places)}")
+    if destination not in ledger.destinations:
+        places = _listed("destinations", ledger.destinations)
+        raise HTTPException(404, f"there is no destination {_quoted(destination)} {places}")
     names = {name for place, name in ledger.entries if place == destination} | set(ledger.newest)
     asked = f"no release {_quoted(release)} is asked for at {destination}"
     raise HTTPException(404, f"{asked} {_listed('releases and channels', names)}")

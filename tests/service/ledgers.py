@@ -161,6 +161,7 @@ def ledger(*entries: Entry, runs: tuple[Run, ...] = ()) -> Ledger:
     made = Ledger(started_at=NOW - 3 * DAY - HOUR)
     made.entries = {(each.report.destination, each.report.release): each for each in entries}
     made.newest = {"edge": "edge-26.11.3"}
+    made.destinations = frozenset(REGISTRIES)
     older = (
         run(11, 72 * MINUTE),
         run(10, 132 * MINUTE, images={}, problem="", work="deep_verify", outcome="in_step"),

@@ -182,6 +182,29 @@ async def test_a_password_that_is_gone(seat: Seat) -> None:
     assert loop.ledger.entries["test", RELEASE].is_in_step
 
 
+async def test_a_channel_that_cannot_be_read(seat: Seat) -> None:
+    """Its release stays, not known to be in step; those that are named go on, after a restart too."""
+    seat.upstream.publish(NEXT)
+    async with seat.working(releases=["edge", RELEASE]) as loop:
+        await seat.runs(1)
+        seat.upstream.charts.files.clear()
+        loop.bell.ring("sync", "schedule")
+        run = await seat.runs(2)
+        ledger = loop.ledger
+    async with seat.working(releases=["edge", RELEASE]) as loop:
+        await seat.runs(3)
+        restarted = loop.ledger
+
+    assert "failed" == run.outcome
+    assert run.reason.startswith("edge at test: the channel edge cannot be read at http://")
+    assert {RELEASE: True, NEXT: False, "edge": False} == {
+        key[1]: each.is_in_step for key, each in ledger.entries.items()
+    }
+    assert {"edge": NEXT} == ledger.newest
+    assert {RELEASE: True, "edge": False} == {key[1]: each.is_in_step for key, each in restarted.entries.items()}
+    assert {"test"} == restarted.destinations
+
+
 async def test_a_run_that_fails_at_its_end(seat: Seat) -> None:
     """Why is in the log and with the run, where it stays when later ones go well."""
     (seat.directory / "values").write_text("a file where a directory belongs")

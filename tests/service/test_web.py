@@ -229,6 +229,18 @@ async def test_what_is_not_there(path: str, sentence: str, web: httpx.AsyncClien
     assert sentence.replace("'", "&#39;") in shown.text
 
 
+async def test_a_destination_of_which_nothing_is_known() -> None:
+    """It is there all the same: the configuration names it."""
+    made = in_step()
+    made.entries.clear()
+    made.newest = {}
+    async with client(app(made)) as web:
+        answer = await web.get(VALUES)
+
+    words = "no release 'edge-26.11.3' is asked for at production (releases and channels: none)\n"
+    assert (404, words) == (answer.status_code, answer.text)
+
+
 async def test_what_is_not_there_as_json(web: httpx.AsyncClient) -> None:
     """Below /api/ an error is JSON, for a browser too."""
     answer = await web.get("/api/v1/releases/nowhere/edge", headers=HTML)
