@@ -16,6 +16,7 @@ import contextlib
 import socket
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from importlib.metadata import version
 
 import structlog
 import uvicorn
@@ -64,7 +65,14 @@ class Service:
         loop = Loop(self.configuration, self.ledger, self._open_app, [self.metrics])
         server = server_of(application(self.ledger, exposition=self.metrics.exposition))
         with bound:
-            log.info("service.started", listen=_place(bound))
+            configured = self.ledger.configuration
+            log.info(
+                "service.started",
+                listen=_place(bound),
+                version=version("linkerd-mirror"),
+                path=configured.path,
+                digest=configured.digest,
+            )
             serving = asyncio.create_task(server.serve(sockets=[bound]))
             working = asyncio.create_task(loop.run())
             signals = Signals(working.cancel, loop.reload)

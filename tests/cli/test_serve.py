@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import re
 import signal
 import socket
@@ -12,6 +13,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -51,6 +53,16 @@ async def heard(self):
 Bell.heard = heard
 """
 """A defect: the loop that works ends."""
+SLOW_START = """
+import sys, time
+class Slow:
+    def find_spec(self, name, path=None, target=None):
+        if name == "mirror.service.serve":
+            print("loading", flush=True)
+            time.sleep(60)
+sys.meta_path.insert(0, Slow())
+"""
+"""As a busy machine: what is loaded first takes long."""
 SERVERLESS = """
 import asyncio
 from mirror.service import serve
@@ -198,6 +210,15 @@ class TestSigterm:
         assert (130, "mirror: ended at once, by a second SIGINT") == (ended.code, ended.told.splitlines()[-1])
         assert ended.seconds < _WITHIN_S
 
+    def test_before_it_serves(self, upstream: Upstream, tmp_path: Path) -> None:
+        """It ends at once, as well as later: there is nothing to go on from."""
+        with served(tmp_path / "service", into(upstream, "127.0.0.1:9"), prepare=SLOW_START) as service:
+            wait_for(lambda: "loading" in service.log.read_text())
+            ended = service.end()
+
+        assert (0, "loading") == (ended.code, ended.told)
+        assert ended.seconds < _WITHIN_S
+
     def test_between_two_runs(self, upstream: Upstream, registry: Distribution, tmp_path: Path) -> None:
         """It ends at once; by Ctrl-C with the code that says so."""
         ends, stopped = list[Ended](), list[dict[str, Any]]()
@@ -293,6 +314,16 @@ class TestProbes:
 
 
 class TestStart:
+    def test_what_runs(self, upstream: Upstream, tmp_path: Path) -> None:
+        """The log begins with the version, and with the configuration as the page names it."""
+        with served(tmp_path / "service", into(upstream, "127.0.0.1:9")) as service:
+            started = service.wait("service.started")
+            configuration = json.loads(service.get("/api/v1/status")[1])["configuration"]
+
+        assert version("linkerd-mirror") == started["version"]
+        assert (configuration["path"], configuration["digest"]) == (started["path"], started["digest"])
+        assert "mirror.toml" in started["path"]
+
     def test_the_port_is_taken(self, upstream: Upstream, tmp_path: Path) -> None:
         """One sentence, and 2."""
         with socket.create_server(("127.0.0.1", 0)) as taken:
