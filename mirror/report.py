@@ -241,6 +241,12 @@ class ReleaseReport:
         return "in_step" if outcomes <= {"kept"} else "synced"
 
     @property
+    def is_only_not_compared(self) -> bool:
+        """Nothing failed but that upstream was not asked: what is recorded is held."""
+        is_failed = self.proof == "failed" or any(part.outcome == "failed" for part in self.parts)
+        return self.outcome == "failed" and not self.problem and not is_failed
+
+    @property
     def has_failures(self) -> bool:
         """Something failed that another try may bring, be it beside what is refused."""
         is_wrong = self.proof == "failed" or (bool(self.problem) and not self.is_refused)

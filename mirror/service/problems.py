@@ -121,7 +121,7 @@ def _found(ledger: Ledger, releases: Sequence[ReleaseStatus], now: datetime) -> 
 def _refusals(release: ReleaseStatus) -> Iterator[Problem]:
     report = release.entry.report
     common = {"destinations": (release.destination,), "releases": (release.release,)}
-    since = release.entry.wrong_since
+    since = release.entry.since
     if report.is_refused:
         remedy = "Nothing is written until somebody has decided: do what the sentence says, then the next run goes on."
         yield Problem("refused", report.problem, remedy, **common, since=since)  # type: ignore[arg-type]
@@ -190,7 +190,7 @@ def _remedy(part: ImageReport | ChartReport, *, is_acceptable: bool) -> str:
 def _failures(release: ReleaseStatus) -> Iterator[Problem]:
     """What failed of *release*: itself, its proof, its images and charts."""
     report, entry = release.entry.report, release.entry
-    blank = Problem("failed", "", "", (release.destination,), (release.release,), since=entry.wrong_since)
+    blank = Problem("failed", "", "", (release.destination,), (release.release,), since=entry.since)
     doctor = "`mirror doctor` says what is wrong with a registry or a credential. The service tries again by itself."
     if report.problem and not report.is_refused:
         yield replace(blank, words=report.problem, remedy=doctor)
@@ -252,6 +252,7 @@ def _damages(ledger: Ledger) -> Iterator[Problem]:
                 remedy="Delete what is damaged from the registry, the tag too: the next run copies it anew, and what "
                 "it copied is deeply verified again. Pods may not start from it until then.",
                 references=(image.reference,),
+                since=verified.damaged_since(image.reference),
             )
 
 

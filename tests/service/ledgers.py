@@ -136,10 +136,12 @@ def entry(
     return Entry(
         report,
         tried_at,
+        since=NOW - 3 * DAY if is_good else NOW - 4 * HOUR - 27 * MINUTE,
         in_step_at=tried_at if is_good else NOW - 5 * HOUR,
-        in_step_since=NOW - 3 * DAY if is_good else None,
         wrong_since=None if is_good else NOW - 4 * HOUR - 27 * MINUTE,
-        held={each.reference: recorded(each, release) for each in report.images},
+        images=report.images or images,
+        charts=report.charts,
+        held={each.reference: recorded(each, release) for each in images},
         recorded_at=NOW - 3 * DAY,
     )
 
