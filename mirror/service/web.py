@@ -220,8 +220,9 @@ def _asked_for(ledger: Ledger, request: Request) -> ReleaseStatus:
 def _no_values(release: ReleaseStatus, chart: str) -> str:
     """Why there are no values of *chart*, or of any."""
     about = f"no values of {_quoted(chart)}" if chart else "no values"
-    notes = [note for note in release.entry.report.notes if note.startswith("no values")]
-    why = f": {'; '.join(notes)}" if notes else ""
+    report = release.entry.report
+    told = [*filter(None, [report.problem]), *(note for note in report.notes if note.startswith("no values"))]
+    why = f": {'; '.join(told)}" if told else ""
     return f"there are {about} for {release.release} at {release.destination}{why} " + _listed("charts", release.values)
 
 

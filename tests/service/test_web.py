@@ -229,6 +229,16 @@ async def test_what_is_not_there(path: str, sentence: str, web: httpx.AsyncClien
     assert sentence.replace("'", "&#39;") in shown.text
 
 
+async def test_values_of_what_cannot_be_looked_at() -> None:
+    """Why that is so is said."""
+    down = ledger(entry("edge-26.11.3", images=(), charts=(), values={}, problem="registry.x: connection refused"))
+    async with client(app(down)) as made:
+        answer = await made.get(VALUES)
+
+    assert 404 == answer.status_code
+    assert "at production: registry.x: connection refused (charts: none)" in answer.text
+
+
 async def test_a_destination_of_which_nothing_is_known() -> None:
     """It is there all the same: the configuration names it."""
     made = in_step()
