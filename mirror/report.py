@@ -214,6 +214,8 @@ class ReleaseReport:
     """The files that hold the values."""
     values: Mapping[str, str] = field(default_factory=dict)
     """The values themselves, by chart: of those that are whole, and not found wrong by the proof."""
+    withheld: tuple[str, ...] = ()
+    """The charts of which values are wanted, and none were made, or are whole."""
     recorded_at: datetime | None = None
     """When the mirror first held just these images; None where nothing is known."""
     notes: tuple[str, ...] = ()

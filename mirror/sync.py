@@ -75,6 +75,8 @@ class Paper:
     problems: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
     values: Mapping[str, str] = field(default_factory=dict)
+    withheld: tuple[str, ...] = ()
+    """The charts that have none."""
     notes: tuple[str, ...] = ()
     failure: str = ""
     """Why values could not be written."""
@@ -182,6 +184,7 @@ class Syncer:
             proof_problems=paper.problems,
             overrides=paper.files,
             values=paper.values,
+            withheld=paper.withheld,
             recorded_at=record.recorded_at,
             notes=(*plan.notes, *paper.notes),
             problem=problem,
@@ -444,6 +447,7 @@ class Syncer:
             problems=tuple(f"{chart}: {problem}" for chart, found in problems.items() for problem in found),
             files=files,
             values=sound,
+            withheld=tuple(facts.name for facts in plan.charts if facts.name not in sound),
             notes=(*notes, *clerk.notes),
             failure="; ".join(failures),
         )

@@ -607,6 +607,7 @@ class TestOneFails:
         report = await sync(settings)
 
         assert 1 == report.exit_code
+        assert ("linkerd-viz",) == only(report).withheld
         assert "failed" == only(report).outcome
         assert fields(all_are="copied", web="failed") == outcomes(only(report))
         assert str(layer) in reasons(only(report))["web"]

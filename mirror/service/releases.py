@@ -87,8 +87,9 @@ class ImageStatus:
 
     @property
     def verdict(self) -> Verdict | None:
-        """On its signature; None where nobody looked."""
-        return self.report.verdict or (self.recorded.verdict if self.recorded else None)
+        """On its signature; None where nobody looked, or what is there is not what was recorded."""
+        recorded = self.recorded.verdict if self.recorded and self.outcome != "refused" else None
+        return self.report.verdict or recorded
 
     @property
     def damage(self) -> tuple[str, ...]:

@@ -363,3 +363,11 @@ def test_a_destination_that_cannot_be_asked() -> None:
         release.state, release.summary()["image_count"], {image.state for image in release.images}
     )  # fmt: skip
     assert "harbor.example.com: connection refused" == release.summary()["reason"]
+
+
+def test_the_signature_of_what_is_refused() -> None:
+    """That of what was recorded says nothing of what is there."""
+    release = next(each for each in of(refused()).releases if each.state == "refused")
+
+    assert [None, None] == [image.verdict for image in release.images if image.outcome == "refused"]
+    assert {"signed": 6, "third party": 1} == dict(release.signatures)

@@ -9,6 +9,7 @@ import json
 import re
 import tarfile
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import pytest
 from starlette.types import ASGIApp
 
 from mirror import settings
+from mirror.report import Proof
 from mirror.service.configuration import Configuration
 from mirror.service.ledger import Ledger
 from mirror.service.page import Pages
@@ -256,6 +258,28 @@ async def test_what_is_not_there_as_json(web: httpx.AsyncClient) -> None:
     answer = await web.get("/api/v1/releases/nowhere/edge", headers=HTML)
 
     assert {"error": "there is no destination 'nowhere' (destinations: production, staging)"} == answer.json()
+
+
+@pytest.mark.parametrize(
+    ("proof", "written", "words"),
+    [
+        ("proven", 2, "Proven"),
+        ("proven", 1, "Proven, 1 of 2 charts"),
+        ("not proven", 1, "Not proven, 1 of 2 charts"),
+        ("proven", 0, "0 of 2 charts"),
+    ],
+)
+async def test_values_of_some_charts(proof: Proof, written: int, words: str) -> None:
+    """That they are not all there is shown wherever it is shown that they are proven."""
+    made = entry("edge-26.11.3", proof=proof)
+    values = dict(list(made.report.values.items())[:written])
+    withheld = tuple(chart for chart in made.report.values if chart not in values)
+    made = replace(made, report=replace(made.report, values=values, withheld=withheld))
+    async with client(app(ledger(made))) as web:
+        pages = [(await web.get(path)).text for path in ("/", "/releases/production/edge")]
+
+    badges = [re.findall(r"</svg>([^<]*(?:[Pp]roven|of \d charts)[^<]*)</span>", page) for page in pages]
+    assert [[words], [words]] == badges
 
 
 async def test_values_that_were_not_written() -> None:
