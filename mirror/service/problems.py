@@ -49,6 +49,7 @@ _STATES: Mapping[Kind, State] = {
 _ACCEPTABLE = re.compile(r"--accept (\S+@sha(?:256|512):[0-9a-f]+)")
 _SETTLING = re.compile(r"; to [^;:]*: mirror sync --accept ")
 _STANZA = "[[policy.identities]]"
+_AGAIN = "the next run looks again, and SIGHUP to the service begins one at once"
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +168,7 @@ def _meaning(accepted: str, part: ImageStatus | ChartStatus) -> str:
 
 
 def _remedy(part: ImageReport | ChartReport, *, is_acceptable: bool) -> str:
-    keep = "What `[policy.accept]` names for it is accepted by every run."
+    keep = f"What `[policy.accept]` names for it is accepted by every run. Once it is settled, {_AGAIN}."
     match part.cause:
         case "lacking":
             return "Wait until upstream has it, or leave out the release (`exclude`) or its chart (`charts`)."
@@ -178,13 +179,13 @@ def _remedy(part: ImageReport | ChartReport, *, is_acceptable: bool) -> str:
         case "moved":
             return f"Find out why upstream moved a released tag. Then accept one of the digests. {keep}"
         case "signature" if not is_acceptable:
-            return "Do what the sentence says; the next run looks again."
+            return f"Do what the sentence says; {_AGAIN}."
         case "signature":
             return f"Find out who signed it, or why nobody did. Only if you know better, accept the digest. {keep}"
         case _ if is_acceptable:
             return f"Decide which digest is right, and accept it. {keep}"
         case _:
-            return "Decide what is right, and put the configuration or the mirror right; the next run looks again."
+            return f"Decide what is right, and put the configuration or the mirror right; {_AGAIN}."
 
 
 def _failures(release: ReleaseStatus) -> Iterator[Problem]:

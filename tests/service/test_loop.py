@@ -12,7 +12,9 @@ from structlog.testing import capture_logs
 
 from mirror.report import VerifyReport
 from mirror.service.loop import retry_wait
+from mirror.service.status import status
 from tests.content import image
+from tests.runs import sync
 from tests.servers.fake import ALWAYS, Fault, Manners, answer, becomes, stalled
 from tests.servers.upstream import NEXT, RELEASE, references
 from tests.service.conftest import Seat
@@ -159,6 +161,24 @@ async def test_a_refusal_is_not_tried_again(seat: Seat) -> None:
     assert {"refused": 1, "kept": 3} == run.images
     assert alone is None
     assert beside is not None
+
+
+async def test_a_refusal_that_is_settled_elsewhere(seat: Seat) -> None:
+    """The page says that SIGHUP has it looked at at once, and so it is."""
+    async with seat.working() as loop:
+        await seat.runs(1)
+        moved = image(b"another")
+        seat.upstream.put(references()[0], moved)
+        loop.bell.ring("sync", "schedule")
+        await seat.runs(2)
+        [refusal] = status(loop.ledger, datetime.now(UTC)).problems
+        await sync(loop.configuration.settings, accept=[f"{references()[0]}@{moved.digest}"])
+        loop.reload()
+        run = await seat.runs(3)
+
+    assert "SIGHUP to the service begins one at once" in refusal.remedy
+    assert ("reload", "in_step") == (run.why, run.outcome)
+    assert () == status(loop.ledger, datetime.now(UTC)).problems
 
 
 async def test_a_password_that_is_gone(seat: Seat) -> None:
