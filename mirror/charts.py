@@ -269,6 +269,7 @@ class Courier:
         told = {"failed": log.error, "refused": log.error, "kept": log.warning}.get(report.outcome, log.info)
         told(
             f"sync.chart_{report.outcome}",
+            destination=self.mirror.name,
             release=self.release,
             reference=report.reference,
             target=report.target,

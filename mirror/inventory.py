@@ -25,7 +25,7 @@ import structlog
 from mirror import record as records
 from mirror.charts import ChartPlan, ReadChart, Rules, plan_chart, refused_clashes
 from mirror.destinations.mirror import Mirror
-from mirror.errors import ChartError, ManifestError, MirrorError, Refused, UsageError, WorldError
+from mirror.errors import ChartError, ManifestError, MirrorError, Refused, UnknownRelease, UsageError, WorldError
 from mirror.linkerd.movements import listed_archives, moved, went_back
 from mirror.linkerd.parts import Chart, ChartFacts, Image, Parts
 from mirror.linkerd.release import Newest, Release, Selector
@@ -164,6 +164,8 @@ class ReleasePlan:
     problem: str = ""
     is_refused: bool = False
     """The problem is one that a human must decide: somebody else's record."""
+    is_mistaken: bool = False
+    """The problem is that there is no such release."""
     movements: tuple[str, ...] = ()
     """What its chart repository says otherwise than when it was recorded."""
 
@@ -194,31 +196,56 @@ class Surveyor:
     shard: Shard = field(default_factory=Shard)
     newest: dict[str, str] = field(default_factory=dict, init=False)
     """By channel, the newest release of the last plan's selection, whoever's share it is."""
+    lost: dict[Selector, MirrorError] = field(default_factory=dict, init=False)
+    """What the last plan was asked for and cannot tell which releases it is, and why."""
     _upstream: dict[str, asyncio.Task[Digest | Gone | Unknown]] = field(default_factory=dict, init=False)
 
     async def plan(self, selectors: Sequence[Selector], *, refresh: bool = False) -> tuple[ReleasePlan, ...]:
         """A plan for every release at every mirror, of those in the shard. Writes nothing.
+
+        Of several selectors those that cannot be read are *lost*, and a release that there is not is a plan with that
+        problem: the others go on. What is asked for alone, or with nothing that can be read, raises.
 
         Of other shards nothing is read: no record, no tag, no chart of a release that none of ours has. A clash is seen
         between the releases of one shard at a mirror. Two shards whose releases bring two digests to one tag see it by
         that tag: who plans later finds it taken, and refuses; of two that copied at once, the next run finds the tag
         changed under one of them, and refuses.
         """
-        selected = await self.catalogue.select(selectors)
-        self.newest = {release.channel: str(release) for release in sorted(selected)}
+        selected = await self._selected(selectors)
+        unread = {selector.channel for selector in self.lost}
+        self.newest = {each.channel: str(each) for each in sorted(selected) if each.channel not in unread}
+        is_alone = len(selected) + len(self.lost) == 1
         releases = [release for release in selected if self._share(release)]
         channels = list(dict.fromkeys(each.channel for each in selectors if isinstance(each, Newest)))
         ours = [each for each in self.mirrors if any(self.shard.takes(str(release), each.name) for release in releases)]
         told = await gather(*(self._went_back(mirror, channels) for mirror in ours))
         backs = {mirror.name: back for mirror, back in zip(ours, told, strict=True)}
         several = await gather_some(
-            (self._plan_release(release, refresh=refresh) for release in releases), at_once=_RELEASES_AT_ONCE
+            (self._plan_release(release, refresh=refresh, is_alone=is_alone) for release in releases),
+            at_once=_RELEASES_AT_ONCE,
         )
         plans = [_telling(plan, backs[plan.mirror.name]) for of_release in several for plan in of_release]
         refused = {
             mirror.name: self._clashes([plan for plan in plans if plan.mirror is mirror]) for mirror in self.mirrors
         }
         return tuple(_refusing(plan, refused[plan.mirror.name]) for plan in plans)
+
+    async def _selected(self, selectors: Sequence[Selector]) -> tuple[Release, ...]:
+        """What *selectors* ask for, each once, but for those that are *lost*; raises where all are."""
+        chosen = dict[Release, None]()
+        self.lost.clear()
+        for selector in selectors:
+            try:
+                chosen |= dict.fromkeys(await self.catalogue.select([selector]))
+            except MirrorError as exc:
+                self.lost[selector] = exc
+        if self.lost and not chosen:
+            raise next(iter(self.lost.values()))
+        return tuple(chosen)
+
+    def lost_at(self, mirror: Mirror) -> Mapping[str, MirrorError]:
+        """What is *lost*, where it is ours to tell of it at *mirror*."""
+        return {str(each): exc for each, exc in self.lost.items() if self.shard.takes(str(each), mirror.name)}
 
     def _share(self, release: Release) -> list[Mirror]:
         """The mirrors where *release* is ours to look after."""
@@ -256,13 +283,17 @@ class Surveyor:
         charts = refused_clashes([chart for plan in plans for chart in plan.artifacts])
         return {**charts, **{str(reference): why for reference, why in clashes(places, digests).items()}}
 
-    async def _plan_release(self, release: Release, *, refresh: bool) -> list[ReleasePlan]:
+    async def _plan_release(self, release: Release, *, refresh: bool, is_alone: bool) -> list[ReleasePlan]:
         mirrors = self._share(release)
         before = await gather(*(self._read_record(mirror, release) for mirror in mirrors))
-        parts, problem = None, ""
+        parts, problem, is_mistaken = None, "", False
         if refresh or not all(map(self._is_current, mirrors, before)):
             try:
                 parts = await self.catalogue.parts(release)
+            except UnknownRelease as exc:
+                if is_alone:
+                    raise
+                problem, is_mistaken = str(exc), True
             except UsageError:
                 raise
             except MirrorError as exc:
@@ -278,7 +309,7 @@ class Surveyor:
                 held = tuple(recorded.image for recorded in found.images)
                 plan = ReleasePlan(mirror, release, "", found, found.charts)
                 return await self._plan_parts(plan, held, self._reader(release))
-            return ReleasePlan(mirror, release, problem=problem)
+            return ReleasePlan(mirror, release, problem=problem, is_mistaken=is_mistaken)
 
         plans = await gather(*map(planned, mirrors, before))
         return [replace(plan, movements=self._moved(plan, found)) for plan, found in zip(plans, before, strict=True)]
@@ -519,7 +550,9 @@ class Surveyor:
         storage = {mirror.name: 0 for mirror in self.mirrors}
         for (name, _, _), size in stored.items():
             storage[name] += size
+        lost = [(mirror, asked, exc) for mirror in self.mirrors for asked, exc in self.lost_at(mirror).items()]
         problems = [f"{plan.release} at {plan.mirror.place}: {plan.problem}" for plan in plans if plan.problem]
+        problems += [f"{asked} at {mirror.place}: {exc}" for mirror, asked, exc in lost]
         notes = [f"{plan.release} at {plan.mirror.place}: {note}" for plan in plans for note in plan.notes]
         for told, problem in await gather(
             *(self._told(mirror, plans, storage[mirror.name]) for mirror in self.mirrors)
@@ -527,8 +560,11 @@ class Surveyor:
             notes += told
             problems += problem
         is_refused = any(plan.is_refused for plan in plans)
+        is_mistaken = any(plan.is_mistaken for plan in plans) or any(isinstance(exc, UsageError) for *_, exc in lost)
         sent = sum(shared.values())
-        return PlanReport(tuple(rows), tuple(problems), sent, tuple(notes), storage, is_refused, self.shard)
+        return PlanReport(
+            tuple(rows), tuple(problems), sent, tuple(notes), storage, is_refused, is_mistaken, self.shard
+        )
 
     async def _told(
         self, mirror: Mirror, plans: Sequence[ReleasePlan], size: int

@@ -88,6 +88,8 @@ class PlanReport:
     """By destination, the bytes that it would store more: a blob once for each repository, unless it is mounted."""
     is_refused: bool = False
     """One of the problems is for a human to decide."""
+    is_mistaken: bool = False
+    """One of the problems is that there is no such release, or another mistake of the operator."""
     shard: Shard = field(default_factory=Shard)
     """The share of the work that this is."""
 
@@ -98,8 +100,8 @@ class PlanReport:
 
     @property
     def exit_code(self) -> int:
-        """0 in step, 4 not, 3 refused, 1 failed."""
-        problems = (3 if self.is_refused else 1 for _ in self.problems)
+        """0 in step, 4 not, 3 refused, 1 failed, 2 where one of several releases is not there."""
+        problems = (2 if self.is_mistaken else 3 if self.is_refused else 1 for _ in self.problems)
         return worst([*(image.exit_code for image in self.images), *problems])
 
     def document(self) -> dict[str, Any]:
@@ -212,6 +214,8 @@ class ReleaseReport:
     """The files that hold the values."""
     values: Mapping[str, str] = field(default_factory=dict)
     """The values themselves, by chart: of those that are whole, and not found wrong by the proof."""
+    withheld: tuple[str, ...] = ()
+    """The charts of which values are wanted, and none were made, or are whole."""
     recorded_at: datetime | None = None
     """When the mirror first held just these images; None where nothing is known."""
     notes: tuple[str, ...] = ()
@@ -220,6 +224,8 @@ class ReleaseReport:
     """Why nothing could be done at all, or what could not be done after all else was."""
     is_refused: bool = False
     """That is for a human to decide."""
+    is_mistaken: bool = False
+    """That is a mistake of the operator: there is no such release."""
 
     @property
     def parts(self) -> tuple[ImageReport | ChartReport, ...]:
@@ -237,6 +243,12 @@ class ReleaseReport:
         return "in_step" if outcomes <= {"kept"} else "synced"
 
     @property
+    def is_only_not_compared(self) -> bool:
+        """Nothing failed but that upstream was not asked: what is recorded is held."""
+        is_failed = self.proof == "failed" or any(part.outcome == "failed" for part in self.parts)
+        return self.outcome == "failed" and not self.problem and not is_failed
+
+    @property
     def has_failures(self) -> bool:
         """Something failed that another try may bring, be it beside what is refused."""
         is_wrong = self.proof == "failed" or (bool(self.problem) and not self.is_refused)
@@ -244,8 +256,19 @@ class ReleaseReport:
         return is_wrong or is_chart_missing or any(_is_failed(image) for image in self.images)
 
     @property
+    def complaints(self) -> tuple[str, ...]:
+        """Why it is not in step, a sentence each: what is refused, what could not be done as a whole, and the rest."""
+        failed = [f"{image.reference}: {image.reason}" for image in self.images if _is_failed(image)]
+        failed += [f"{chart.reference}: {chart.reason}" for chart in self.charts if chart.outcome == "failed"]
+        refused = [f"{part.reference}: {part.reason}" for part in self.parts if part.outcome == "refused"]
+        unproven = self.proof_problems if self.proof == "failed" else ()
+        return tuple(filter(None, (*refused, self.problem, *unproven, *failed)))
+
+    @property
     def exit_code(self) -> int:
-        """3 for a refusal, 1 for a failure, else 0; a refusal outweighs."""
+        """3 for a refusal, 1 for a failure, else 0; a refusal outweighs. 2 where there is no such release."""
+        if self.is_mistaken:
+            return 2
         return {"refused": 3, "failed": 1}.get(self.outcome, 0)
 
     def document(self) -> dict[str, Any]:
@@ -277,6 +300,8 @@ class SyncReport:
     seconds: float
     newest: Mapping[str, str] = field(default_factory=dict)
     """By channel, the newest release that was asked for, in this shard or in another."""
+    unread: frozenset[str] = frozenset()
+    """The channels of which it is not known what is asked for."""
     shard: Shard = field(default_factory=Shard)
     """The share of the work that this was."""
 
@@ -289,6 +314,12 @@ class SyncReport:
     def outcome(self) -> ReleaseOutcome:
         """The worst that happened."""
         return _overall(self.releases)
+
+    @property
+    def reason(self) -> str:
+        """Why it is not in step, in a line: the first of what is worst, and how much more there is."""
+        worst_first = sorted(self.releases, key=lambda each: _ORDER.index(each.outcome))
+        return _in_a_line([(each.release, each.destination, each.complaints) for each in worst_first])
 
     @property
     def size(self) -> int:
@@ -372,12 +403,25 @@ class ExportReport:
 
 
 _OUTCOMES: tuple[ImageOutcome, ...] = ("kept", "adopted", "copied", "refused", "failed")
+_ORDER: tuple[ReleaseOutcome, ...] = ("refused", "failed", "synced", "in_step")
 
 
 def _overall(releases: Sequence[ReleaseReport]) -> ReleaseOutcome:
     outcomes = {release.outcome for release in releases}
-    order: tuple[ReleaseOutcome, ...] = ("refused", "failed", "synced", "in_step")
-    return next((outcome for outcome in order if outcome in outcomes), "in_step")
+    return next((outcome for outcome in _ORDER if outcome in outcomes), "in_step")
+
+
+def _in_a_line(complaints: Iterable[tuple[str, str, Sequence[str]]]) -> str:
+    """The first of *complaints*, by release and destination, and how many more there are; empty where there is none."""
+    told = [
+        f"{release} at {place}: {each}" if release else f"{place}: {each}"
+        for release, place, several in complaints
+        for each in several
+    ]
+    if not told:
+        return ""
+    first, more = told[0].splitlines()[0], f"; and {len(told) - 1} more" if len(told) > 1 else ""
+    return f"{first}{more}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -415,6 +459,12 @@ class VerifiedRelease:
         """Images, then charts."""
         return (*self.images, *self.charts)
 
+    @property
+    def complaints(self) -> tuple[str, ...]:
+        """What is not as it was recorded, or why that is not known, a sentence each."""
+        lacking = (f"{reference} was never brought into the mirror" for reference in self.missing)
+        return tuple(filter(None, (self.problem, *(each for part in self.parts for each in part.problems), *lacking)))
+
 
 @dataclass(frozen=True, slots=True)
 class VerifyReport:
@@ -427,6 +477,11 @@ class VerifyReport:
     def exit_code(self) -> int:
         """0 in step, 4 not, 1 not known."""
         return worst({"in_step": 0, "not_in_step": 4, "failed": 1}[release.outcome] for release in self.releases)
+
+    @property
+    def reason(self) -> str:
+        """What is wrong, in a line: the first of it, and how much more there is."""
+        return _in_a_line([(each.release, each.destination, each.complaints) for each in self.releases])
 
     def document(self) -> dict[str, Any]:
         """`mirror verify -o json`."""

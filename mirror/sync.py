@@ -84,6 +84,8 @@ class Paper:
     problems: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
     values: Mapping[str, str] = field(default_factory=dict)
+    withheld: tuple[str, ...] = ()
+    """The charts that have none."""
     notes: tuple[str, ...] = ()
     failure: str = ""
     """Why values could not be written."""
@@ -106,13 +108,28 @@ class Syncer:
     _renders: asyncio.Semaphore = field(default_factory=render_slots, init=False)
 
     async def sync(self, selectors: Sequence[Selector], *, refresh: bool = False) -> SyncReport:
-        """Every release at every mirror is in step, or the report says why not."""
+        """Every release at every mirror is in step, or the report says why not.
+
+        What of several selectors cannot be read has failed, under the selector's own name, and so has a release that
+        there is not; all others are brought in step. Raises what the surveyor's plan raises.
+        """
         begin = time.monotonic()
         plans = await self.surveyor.plan(selectors, refresh=refresh)
         by_mirror = [[plan for plan in plans if plan.mirror is mirror] for mirror in self.surveyor.mirrors]
         reports = await gather(*(self._bring_in_step(several) for several in by_mirror if several))
-        done = tuple(one for several in reports for one in several)
-        return SyncReport(done, time.monotonic() - begin, self.surveyor.newest, self.surveyor.shard)
+        done = tuple(one for several in [*reports, self._lost()] for one in several)
+        unread = frozenset(selector.channel for selector in self.surveyor.lost)
+        return SyncReport(done, time.monotonic() - begin, self.surveyor.newest, unread, self.surveyor.shard)
+
+    def _lost(self) -> list[ReleaseReport]:
+        """Of what was asked for and cannot be read."""
+        lost = list[ReleaseReport]()
+        for mirror in self.surveyor.mirrors:
+            for asked, exc in self.surveyor.lost_at(mirror).items():
+                log.error("sync.release_failed", destination=mirror.name, release=asked, reason=str(exc))
+                is_mistaken = isinstance(exc, UsageError)
+                lost.append(ReleaseReport(mirror.name, asked, problem=str(exc), is_mistaken=is_mistaken))
+        return lost
 
     async def _bring_in_step(self, plans: Sequence[ReleasePlan]) -> list[ReleaseReport]:
         copier = Copier()
@@ -126,7 +143,12 @@ class Syncer:
         if plan.problem:
             log.error("sync.release_failed", destination=destination, release=release, reason=plan.problem)
             return ReleaseReport(
-                destination, release, notes=plan.notes, problem=plan.problem, is_refused=plan.is_refused
+                destination,
+                release,
+                notes=plan.notes,
+                problem=plan.problem,
+                is_refused=plan.is_refused,
+                is_mistaken=plan.is_mistaken,
             )
         done = await gather(*(self._image(copier, plan, image) for image in plan.images))
         reports = tuple(report for report, _ in done)
@@ -155,6 +177,12 @@ class Syncer:
         paper = await self._paper(plan, record, reports, refused)
         record = replace(record, proof=paper.proof)
         unkept = await self._keep_record(plan, record) if held else ""
+        problem = "; ".join(filter(None, (paper.failure, unkept)))
+        at = {"destination": destination, "release": release}
+        if problem:
+            log.error("sync.release_failed", **at, reason=problem)
+        if paper.problems:
+            log.error("sync.proof_failed", **at, reason="; ".join(paper.problems))
         return ReleaseReport(
             destination,
             release,
@@ -165,9 +193,10 @@ class Syncer:
             proof_problems=paper.problems,
             overrides=paper.files,
             values=paper.values,
+            withheld=paper.withheld,
             recorded_at=record.recorded_at,
             notes=(*plan.notes, *paper.notes),
-            problem="; ".join(filter(None, (paper.failure, unkept))),
+            problem=problem,
         )
 
     async def _image(
@@ -423,6 +452,7 @@ class Syncer:
             problems=tuple(f"{chart}: {problem}" for chart, found in problems.items() for problem in found),
             files=files,
             values=sound,
+            withheld=tuple(facts.name for facts in plan.charts if facts.name not in sound),
             notes=(*notes, *clerk.notes),
             failure="; ".join(failures),
         )
@@ -471,6 +501,7 @@ def _tell(plan: ReleasePlan, report: ImageReport) -> None:
     told = {"failed": log.error, "refused": log.error, "kept": log.warning}.get(report.outcome, log.info)
     told(
         f"sync.image_{report.outcome}",
+        destination=plan.mirror.name,
         release=str(plan.release),
         reference=report.reference,
         target=report.target,

@@ -6,13 +6,15 @@ import asyncio
 import json
 import re
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from structlog.testing import capture_logs
 
+from mirror.errors import WorldError
 from mirror.oci.content import Digest
 from mirror.oci.layout import Layout
 from mirror.settings import Settings
@@ -123,6 +125,15 @@ def recorded(document: Mapping[str, Any], reference: str) -> dict[str, Any]:
 
 def fields(*, all_are: str, **other: str) -> dict[str, str]:
     return dict.fromkeys(NAMES, all_are) | other
+
+
+def told(logs: Sequence[Mapping[str, Any]], event: str) -> list[dict[str, Any]]:
+    """What was logged as *event*."""
+    return [
+        {key: value for key, value in each.items() if key not in ("event", "log_level")}
+        for each in logs
+        if each["event"] == event
+    ]
 
 
 class TestCold:
@@ -596,6 +607,7 @@ class TestOneFails:
         report = await sync(settings)
 
         assert 1 == report.exit_code
+        assert ("linkerd-viz",) == only(report).withheld
         assert "failed" == only(report).outcome
         assert fields(all_are="copied", web="failed") == outcomes(only(report))
         assert str(layer) in reasons(only(report))["web"]
@@ -656,7 +668,8 @@ class TestOneFails:
     async def test_values_that_cannot_be_written(self, settings: Settings, overrides: Path) -> None:
         """One sentence; the images are there and recorded, so the next run only writes the values."""
         overrides.write_text("a file where a directory belongs")
-        report = await sync(settings)
+        with capture_logs() as logs:
+            report = await sync(settings)
         overrides.unlink()
         again = await sync(settings)
 
@@ -664,6 +677,9 @@ class TestOneFails:
         assert fields(all_are="copied") == outcomes(only(report))
         assert str(overrides) in only(report).problem
         assert "cannot be written" in only(report).problem
+        assert [{"destination": "test", "release": RELEASE, "reason": only(report).problem}] == told(
+            logs, "sync.release_failed"
+        )
         assert (0, "in_step") == (again.exit_code, only(again).outcome)
         assert [f"{chart}.yaml" for chart in CHARTS] == [Path(file).name for file in only(again).overrides]
 
@@ -1020,6 +1036,59 @@ class TestCharts:
         assert str(upstream.images[CONTROLLER].digest) in text
 
 
+class TestSelectors:
+    async def test_a_channel_that_cannot_be_read(self, upstream: Upstream, tmp_path: Path) -> None:
+        """It fails, with its name and its URL; what else is asked for is brought in step, and no channel is moved."""
+        away = "http://127.0.0.1:9/stable"
+        channels = {"edge": {"chart_repository": upstream.charts.url}, "stable": {"chart_repository": away}}
+        settings = into_layout(
+            upstream, tmp_path / "layout", tmp_path / "overrides", releases=["stable", "edge"], channels=channels
+        )
+        with capture_logs() as logs:
+            report = await sync(settings)
+        planned = await plan(settings)
+
+        edge, stable = report.releases
+        assert (1, "failed", {"edge": RELEASE}, {"stable"}) == (
+            report.exit_code, report.outcome, report.newest, report.unread
+        )  # fmt: skip
+        assert (RELEASE, "synced") == (edge.release, edge.outcome)
+        assert ("stable", "failed", True) == (
+            stable.release, stable.outcome, stable.problem.startswith(f"the channel stable cannot be read at {away}")
+        )  # fmt: skip
+        assert [{"destination": "test", "release": "stable", "reason": stable.problem}] == told(
+            logs, "sync.release_failed"
+        )
+        assert (1, 7) == (planned.exit_code, len(planned.images))
+        assert [f"stable at oci:{tmp_path / 'layout'}: {stable.problem}"] == list(planned.problems)
+
+    @pytest.mark.parametrize("misspelt", ["edge-99.1.1", "egde-26.8.1"])
+    async def test_a_release_that_there_is_not(self, settings: Settings, misspelt: str) -> None:
+        """It ends with 2, as the input is wrong; what else is asked for is brought in step."""
+        planned = await plan(settings, "edge", misspelt)
+        report = await sync(settings, "edge", misspelt)
+
+        good, wrong = report.releases
+        assert (2, 2) == (planned.exit_code, report.exit_code)
+        assert (RELEASE, "synced", misspelt, "failed") == (good.release, good.outcome, wrong.release, wrong.outcome)
+        assert "there is no channel" in wrong.problem or f"no {misspelt}: the nearest" in wrong.problem
+
+    async def test_what_is_recorded_needs_no_channel(self, settings: Settings, upstream: Upstream) -> None:
+        """A release that is named is looked after; that it is the newest of the channel is not known."""
+        await sync(settings)
+        upstream.charts.files.clear()
+        report = await sync(settings, "edge", RELEASE)
+
+        assert {RELEASE: "in_step", "edge": "failed"} == {each.release: each.outcome for each in report.releases}
+        assert {} == report.newest
+
+    async def test_nothing_can_be_read(self, settings: Settings, upstream: Upstream) -> None:
+        """There is nothing to report of."""
+        upstream.charts.files.clear()
+        with pytest.raises(WorldError, match=r"the channel edge cannot be read at .*404"):
+            await sync(settings, "edge", "edge:2")
+
+
 class TestPlan:
     async def test_it_writes_nothing(
         self, settings: Settings, upstream: Upstream, open_distribution: Distribution, path: str, overrides: Path
@@ -1088,12 +1157,17 @@ class TestProof:
         helm.write_text("#!/bin/sh\necho 'Error: no such template' >&2\nexit 1\n")
         helm.chmod(0o755)
         settings = into_layout(upstream, tmp_path / "layout", tmp_path / "overrides")
-        first = await sync(settings, helm=str(helm))
+        with capture_logs() as logs:
+            first = await sync(settings, helm=str(helm))
         second = await sync(settings, helm=str(helm))
 
         assert [1, 1] == [first.exit_code, second.exit_code]
         assert ["failed", "failed"] == [only(first).proof, only(second).proof]
         assert [] == list((tmp_path / "overrides").rglob("*.yaml"))
+        [line] = told(logs, "sync.proof_failed")
+        assert ("test", RELEASE) == (line["destination"], line["release"])
+        assert "linkerd-viz: " in line["reason"]
+        assert "no such template" in line["reason"]
 
     async def test_without_helm_it_says_so(self, settings: Settings) -> None:
         """Values are written; they are not proven."""

@@ -1,7 +1,8 @@
 """The program: options that every command shares, commands loaded by name, and the end of every error.
 
 `mirror --help` imports click and nothing else of weight: a command's module is imported when the command is called.
-A command returns its exit code (None is 0); what it raises ends here, each problem as one line on stderr:
+A command returns its exit code (None is 0); what it raises ends here, each problem as one line on stderr, or all in one
+event, `cli.failed`, with `--log-format json`:
 
     MirrorError            its own exit code: 2 input, 3 refused, 1 the world
     a group of them        one line each; 2, then 3, then 1
@@ -238,7 +239,10 @@ def run(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         return result if isinstance(result, int) else 0
     except click.ClickException as exc:
-        exc.show()
+        if context.log_format == "json":
+            _log(exc.format_message(), exc.exit_code)
+        else:
+            exc.show()
         return exc.exit_code
     except (KeyboardInterrupt, click.Abort):
         _stop_at_once()
@@ -261,13 +265,10 @@ def _failed(exc: BaseException, context: Context) -> int:
     codes = {leaf.exit_code if isinstance(leaf, MirrorError) else 1 for leaf in leaves}
     exit_code = 1 if unexpected else next(code for code in _PRECEDENCE if code in codes)
     lines = list(dict.fromkeys(_redact(line) for leaf in leaves for line in _lines(leaf)))
-    for line in lines:
-        _tell(line)
-    if unexpected:
-        import traceback
-
-        _tell_text("".join(traceback.format_exception(exc)))
-        _tell("this is a defect of mirror: please report it, with the traceback above")
+    if context.log_format == "json":
+        _log("; ".join(lines), exit_code, exc if unexpected else None)
+    else:
+        _tell_failure(lines, exc if unexpected else None)
     try:
         output.print_failure(context.meta, lines, exit_code)
     except OSError:
@@ -294,6 +295,23 @@ def _lines(leaf: BaseException) -> list[str]:
         place = f"{leaf.filename}: " if leaf.filename is not None else ""
         return [f"{place}{leaf.strerror or leaf}"]
     return [f"unexpected {type(leaf).__name__}: {leaf}"]
+
+
+def _tell_failure(lines: Sequence[str], defect: BaseException | None) -> None:
+    for line in lines:
+        _tell(line)
+    if defect is not None:
+        import traceback
+
+        _tell_text("".join(traceback.format_exception(defect)))
+        _tell("this is a defect of mirror: please report it, with the traceback above")
+
+
+def _log(reason: str, exit_code: int, defect: BaseException | None = None) -> None:
+    import structlog
+
+    more = {} if defect is None else {"exc_info": defect}
+    structlog.get_logger().error("cli.failed", reason=reason, exit_code=exit_code, **more)
 
 
 def _tell(line: str) -> None:

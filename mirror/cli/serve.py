@@ -26,8 +26,10 @@ def command(context: Context) -> int:
       mirror --config /etc/mirror/config.toml serve
       MIRROR_SERVER__LISTEN=0.0.0.0:8080 MIRROR_SCHEDULE__EVERY=1h mirror serve
     """
+    import os
     import signal
 
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))  # until there is something to be ended
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is something that can be read again
     from mirror import settings
     from mirror.service.configuration import Configuration

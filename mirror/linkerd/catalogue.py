@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Literal
 
-from mirror.errors import UnknownRelease, UsageError
+from mirror.errors import UnknownRelease, UsageError, WorldError
 from mirror.linkerd.parts import Parts
 from mirror.linkerd.release import Newest, ProjectVersion, Release, Selector, select
 
@@ -66,7 +66,11 @@ class ChartCatalogue:
         return tuple(chosen)
 
     async def _newest(self, newest: Newest) -> tuple[Release, ...]:
-        index = await self.index(newest.channel)
+        try:
+            index = await self.index(newest.channel)
+        except WorldError as exc:
+            url = self.repository(newest.channel).url
+            raise WorldError(f"the channel {newest.channel} cannot be read at {url}: {exc}") from exc
         latest = datetime.now(UTC) - self.min_age
         known = [
             release
@@ -168,10 +172,12 @@ class ChartCatalogue:
         return await self._versions
 
     def repository(self, channel: str) -> ChartRepository:
-        """The chart repository of *channel*; raises UsageError if there is no such channel."""
+        """The chart repository of *channel*; raises UnknownRelease if there is no such channel."""
         if channel not in self.channels:
             known = " and ".join(sorted(self.channels))
-            raise UsageError(f"there is no channel {channel!r}: there is {known}; [channels.{channel}] would add it")
+            raise UnknownRelease(
+                f"there is no channel {channel!r}: there is {known}; [channels.{channel}] would add it"
+            )
         if channel not in self._repositories:
             self._repositories[channel] = self.open_repository(channel)
         return self._repositories[channel]

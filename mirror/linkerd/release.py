@@ -86,6 +86,11 @@ class ProjectVersion:
     major: int
     minor: int
 
+    @property
+    def channel(self) -> str:
+        """That of the release that it is."""
+        return "edge"
+
     @classmethod
     def parse(cls, text: str) -> ProjectVersion:
         """The version that *text* names; raises UsageError."""

@@ -98,7 +98,8 @@ IMAGES_DESIRED = Family(
     "mirror_images_desired",
     "gauge",
     ("destination",),
-    "Images that the releases asked for have, each counted once for each of its releases.",
+    "Images that the releases asked for have, each counted once for each of its releases; of a release that the last "
+    "run could not look at, those that it had. No series where none is known.",
 )
 IMAGES_IN_STEP = Family(
     "mirror_images_in_step", "gauge", ("destination",), "Of these, those that the last run found or brought in step."
@@ -154,7 +155,8 @@ RELEASE_OUTCOME = Family(
     "mirror_release_outcome",
     "gauge",
     ("destination", "release", "outcome"),
-    "1 for what the last run said of the release, 0 for all else it could have said.",
+    "1 for what the last run said of the release, 0 for all else it could have said; one that was found in step and "
+    "that the last run could not look at has `failed`.",
 )
 NEWEST = Family(
     "mirror_channel_newest_release_info",

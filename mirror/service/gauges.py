@@ -7,7 +7,7 @@ import platform
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -124,20 +124,29 @@ class Standing(Collector):
                 yield (work,), seconds + schedule.jitter.total_seconds()
 
     def _desired(self) -> Iterable[Series]:
-        return self._counted(lambda _: True)
+        return self._counted(lambda entry: entry.images)
 
     def _in_step(self) -> Iterable[Series]:
-        return self._counted(lambda image: image.outcome not in ("refused", "failed") and image.is_compared)
+        def in_step(entry: Entry) -> list[ImageReport]:
+            seen = entry.images if entry.is_seen else ()
+            return [image for image in seen if image.outcome not in ("refused", "failed") and image.is_compared]
+
+        return self._counted(in_step)
 
     def _verified(self) -> Iterable[Series]:
-        return self._counted(lambda image: image.verdict is not None and image.verdict.satisfies("require"))
+        return self._counted(
+            lambda entry: [each for each in entry.images if each.verdict and each.verdict.satisfies("require")]
+        )
 
     def _drifted(self) -> Iterable[Series]:
         return [((destination,), sum(causes[each] for each in DRIFT)) for destination, causes in self._causes.items()]
 
-    def _counted(self, wanted: Callable[[ImageReport], bool]) -> Iterable[Series]:
-        for destination, reports in self._destinations.items():
-            yield (destination,), sum(wanted(image) for report in reports for image in report.images)
+    def _counted(self, wanted: Callable[[Entry], Sequence[ImageReport]]) -> Iterable[Series]:
+        """How many are *wanted* at each destination of which any image is known."""
+        for destination in self._destinations:
+            entries = [entry for (place, _), entry in self.ledger.entries.items() if place == destination]
+            if any(entry.images for entry in entries):
+                yield (destination,), sum(len(wanted(entry)) for entry in entries)
 
     def _refused(self) -> Iterable[Series]:
         for destination, causes in self._causes.items():
@@ -160,7 +169,7 @@ class Standing(Collector):
     def _outcome(self) -> Iterable[Series]:
         for key, entry in self.ledger.entries.items():
             for outcome in get_args(ReleaseOutcome):
-                yield (*key, outcome), outcome == entry.report.outcome
+                yield (*key, outcome), outcome == entry.outcome
 
     def _newest(self) -> Iterable[Series]:
         return [(each, 1) for each in self.ledger.newest.items()]

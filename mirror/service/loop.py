@@ -128,6 +128,7 @@ class Loop:
 
     def _ended(self, run: Run, report: Report | None) -> None:
         run = replace(run, ended_at=datetime.now(UTC), images=_counts(report), size=_size(report))
+        run = replace(run, reason=run.problem or (redact(report.reason) if report else ""))
         self.ledger.end(run)
         if run.work == "sync" and report is None and run.outcome != "interrupted":
             self.ledger.unproven()
@@ -143,7 +144,7 @@ class Loop:
             **run.images,
             bytes=run.size,
             seconds=round(run.seconds, 3),
-            reason=run.problem,
+            reason=run.reason,
             next=self.ledger.next_sync.isoformat(timespec="seconds") if self.ledger.next_sync else "",
         )
         for observer in self.observers:

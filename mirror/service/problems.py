@@ -49,6 +49,7 @@ _STATES: Mapping[Kind, State] = {
 _ACCEPTABLE = re.compile(r"--accept (\S+@sha(?:256|512):[0-9a-f]+)")
 _SETTLING = re.compile(r"; to [^;:]*: mirror sync --accept ")
 _STANZA = "[[policy.identities]]"
+_AGAIN = "the next run looks again, and SIGHUP to the service begins one at once"
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +122,7 @@ def _found(ledger: Ledger, releases: Sequence[ReleaseStatus], now: datetime) -> 
 def _refusals(release: ReleaseStatus) -> Iterator[Problem]:
     report = release.entry.report
     common = {"destinations": (release.destination,), "releases": (release.release,)}
-    since = release.entry.wrong_since
+    since = release.entry.since
     if report.is_refused:
         remedy = "Nothing is written until somebody has decided: do what the sentence says, then the next run goes on."
         yield Problem("refused", report.problem, remedy, **common, since=since)  # type: ignore[arg-type]
@@ -167,7 +168,7 @@ def _meaning(accepted: str, part: ImageStatus | ChartStatus) -> str:
 
 
 def _remedy(part: ImageReport | ChartReport, *, is_acceptable: bool) -> str:
-    keep = "What `[policy.accept]` names for it is accepted by every run."
+    keep = f"What `[policy.accept]` names for it is accepted by every run. Once it is settled, {_AGAIN}."
     match part.cause:
         case "lacking":
             return "Wait until upstream has it, or leave out the release (`exclude`) or its chart (`charts`)."
@@ -178,19 +179,19 @@ def _remedy(part: ImageReport | ChartReport, *, is_acceptable: bool) -> str:
         case "moved":
             return f"Find out why upstream moved a released tag. Then accept one of the digests. {keep}"
         case "signature" if not is_acceptable:
-            return "Do what the sentence says; the next run looks again."
+            return f"Do what the sentence says; {_AGAIN}."
         case "signature":
             return f"Find out who signed it, or why nobody did. Only if you know better, accept the digest. {keep}"
         case _ if is_acceptable:
             return f"Decide which digest is right, and accept it. {keep}"
         case _:
-            return "Decide what is right, and put the configuration or the mirror right; the next run looks again."
+            return f"Decide what is right, and put the configuration or the mirror right; {_AGAIN}."
 
 
 def _failures(release: ReleaseStatus) -> Iterator[Problem]:
     """What failed of *release*: itself, its proof, its images and charts."""
     report, entry = release.entry.report, release.entry
-    blank = Problem("failed", "", "", (release.destination,), (release.release,), since=entry.wrong_since)
+    blank = Problem("failed", "", "", (release.destination,), (release.release,), since=entry.since)
     doctor = "`mirror doctor` says what is wrong with a registry or a credential. The service tries again by itself."
     if report.problem and not report.is_refused:
         yield replace(blank, words=report.problem, remedy=doctor)
@@ -252,6 +253,7 @@ def _damages(ledger: Ledger) -> Iterator[Problem]:
                 remedy="Delete what is damaged from the registry, the tag too: the next run copies it anew, and what "
                 "it copied is deeply verified again. Pods may not start from it until then.",
                 references=(image.reference,),
+                since=verified.damaged_since(image.reference),
             )
 
 

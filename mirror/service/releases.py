@@ -4,7 +4,7 @@
     ───────────── ─────────────────────────────────────────────────────────────────────────
     refused       it is refused: a human must decide
     not_in_step   it failed, or the deep verification found damage
-    unknown       upstream was not asked: the mirror holds what was recorded
+    unknown       upstream was not asked: the mirror holds what was recorded; or the last run could not look at it
     in_step       the mirror holds what upstream has
 
 The first that applies is the word. What is not known is never in step.
@@ -40,6 +40,8 @@ class ImageStatus:
     recorded: RecordedImage | None
     verified: VerifiedImage | None
     """By the last deep verification."""
+    is_current: bool = True
+    """The last run looked at it; else *report* is an earlier one's."""
 
     @property
     def reference(self) -> str:
@@ -53,7 +55,7 @@ class ImageStatus:
             return "refused"
         if self.report.outcome == "failed" or self.damage:
             return "not_in_step"
-        return "in_step" if self.report.is_compared else "unknown"
+        return "in_step" if self.report.is_compared and self.is_current else "unknown"
 
     @property
     def outcome(self) -> ImageOutcome:
@@ -85,8 +87,9 @@ class ImageStatus:
 
     @property
     def verdict(self) -> Verdict | None:
-        """On its signature; None where nobody looked."""
-        return self.report.verdict or (self.recorded.verdict if self.recorded else None)
+        """On its signature; None where nobody looked, or what is there is not what was recorded."""
+        recorded = self.recorded.verdict if self.recorded and self.outcome != "refused" else None
+        return self.report.verdict or recorded
 
     @property
     def damage(self) -> tuple[str, ...]:
@@ -129,6 +132,8 @@ class ChartStatus:
     report: ChartReport
     verified: VerifiedImage | None
     """By the last deep verification."""
+    is_current: bool = True
+    """As for an image."""
 
     @property
     def reference(self) -> str:
@@ -140,7 +145,9 @@ class ChartStatus:
         """What is known of it alone."""
         if self.outcome == "refused":
             return "refused"
-        return "not_in_step" if self.outcome == "failed" or self.damage else "in_step"
+        if self.outcome == "failed" or self.damage:
+            return "not_in_step"
+        return "in_step" if self.is_current else "unknown"
 
     @property
     def outcome(self) -> ImageOutcome:
@@ -196,22 +203,15 @@ class ReleaseStatus:
     @property
     def state(self) -> State:
         """The worst that is known of it."""
-        match self.entry.report.outcome:
-            case "refused":
-                return "refused"
-            case "failed" if not _is_only_not_compared(self.entry):
-                return "not_in_step"
-            case outcome:
-                own: State = "unknown" if outcome == "failed" else "in_step"
-                return worst([own, *(part.state for part in self.parts)])
+        return worst([self.entry.word, *(part.state for part in self.parts)])
 
     @property
-    def since(self) -> datetime | None:
+    def since(self) -> datetime:
         """Since when every run has said so."""
-        is_damaged = self.entry.is_in_step and self.state == "not_in_step"
-        if is_damaged and self.verified:
-            return self.verified.at
-        return self.entry.in_step_since or self.entry.wrong_since
+        if self.state == self.entry.word or self.verified is None:
+            return self.entry.since
+        damaged = (self.verified.damaged_since(part.reference) for part in self.parts if part.damage)
+        return min(damaged, default=self.entry.since)
 
     @property
     def proof(self) -> Proof:
@@ -253,7 +253,7 @@ class ReleaseStatus:
             "recorded_at": told_moment(self.entry.recorded_at),
             "proof": self.proof,
             "proof_recorded": report.is_proof_recorded,
-            "image_count": len(report.images),
+            "image_count": len(self.images),
             "platforms": list(self.platforms),
             "bytes": self.size,
             "signatures": dict(self.signatures),
@@ -294,23 +294,23 @@ def at_key(key: Key, ledger: Ledger) -> ReleaseStatus:
         verified,
         channels=tuple(sorted(channel for channel, newest in ledger.newest.items() if newest == key[1])),
         images=tuple(
-            ImageStatus(image, entry.held.get(image.reference), found.get(image.reference))
-            for image in entry.report.images
+            ImageStatus(
+                image,
+                entry.held.get(image.reference),
+                found.get(image.reference),
+                is_current=entry.is_seen,
+            )
+            for image in entry.images
         ),
-        charts=tuple(ChartStatus(chart, found.get(chart.reference)) for chart in entry.report.charts),
+        charts=tuple(
+            ChartStatus(chart, found.get(chart.reference), is_current=entry.is_seen) for chart in entry.charts
+        ),
     )
 
 
 def worst(states: Iterable[State]) -> State:
     """The first of *states* in their order; in step where there is none."""
     return min(states, key=ORDER.index, default="in_step")
-
-
-def _is_only_not_compared(entry: Entry) -> bool:
-    """Whether nothing failed but that upstream was not asked: what is recorded is held."""
-    report = entry.report
-    outcomes = {part.outcome for part in report.parts}
-    return not report.problem and report.proof != "failed" and "failed" not in outcomes
 
 
 def told_moment(at: datetime | None) -> str | None:

@@ -16,13 +16,16 @@ import contextlib
 import socket
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from importlib.metadata import version
 
 import structlog
 import uvicorn
+from starlette.types import ASGIApp
 
 from mirror.app import App
 from mirror.errors import UsageError, WorldError
 from mirror.service.configuration import Configuration
+from mirror.service.connection import Connection
 from mirror.service.ledger import Ledger
 from mirror.service.loop import Loop
 from mirror.service.metrics import Metrics
@@ -31,7 +34,6 @@ from mirror.service.web import application
 from mirror.settings import Settings
 
 _BACKLOG = 128
-_REQUESTS_AT_ONCE = 64
 _FAREWELL_S = 1  # for an answer that is being sent
 
 log = structlog.get_logger()
@@ -61,20 +63,16 @@ class Service:
         """Serves and works until a signal comes; the exit code: 0 after SIGTERM, 130 after SIGINT."""
         bound = listening(*self.configuration.settings.server.address)
         loop = Loop(self.configuration, self.ledger, self._open_app, [self.metrics])
-        server = _Server(
-            uvicorn.Config(
-                application(self.ledger, exposition=self.metrics.exposition),
-                log_config=None,
-                access_log=False,
-                lifespan="off",
-                ws="none",
-                server_header=False,
-                limit_concurrency=_REQUESTS_AT_ONCE,
-                timeout_graceful_shutdown=_FAREWELL_S,
-            )
-        )
+        server = server_of(application(self.ledger, exposition=self.metrics.exposition))
         with bound:
-            log.info("service.started", listen=_place(bound))
+            configured = self.ledger.configuration
+            log.info(
+                "service.started",
+                listen=_place(bound),
+                version=version("linkerd-mirror"),
+                path=configured.path,
+                digest=configured.digest,
+            )
             serving = asyncio.create_task(server.serve(sockets=[bound]))
             working = asyncio.create_task(loop.run())
             signals = Signals(working.cancel, loop.reload)
@@ -95,6 +93,22 @@ class Service:
         app = App(settings, self.environ, meter=self.metrics.wire)
         self.metrics.expect({mirror.name for mirror in app.mirrors()}, app.hosts())
         return app
+
+
+def server_of(app: ASGIApp, connection: type[Connection] = Connection) -> uvicorn.Server:
+    """What serves *app*, each client by a *connection*; it heeds no signal."""
+    return _Server(
+        uvicorn.Config(
+            app,
+            http=connection,
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            ws="none",
+            server_header=False,
+            timeout_graceful_shutdown=_FAREWELL_S,
+        )
+    )
 
 
 def _why_it_ended(serving: asyncio.Task[None], working: asyncio.Task[None]) -> BaseException:

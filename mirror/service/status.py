@@ -214,7 +214,7 @@ def _number(count: int, noun: str) -> str:
 
 def _since(state: State, ledger: Ledger, releases: Sequence[ReleaseStatus], found: Sequence[Problem]) -> datetime:
     if state == "in_step":
-        return max((at for each in releases if (at := each.entry.in_step_since)), default=ledger.started_at)
+        return max((each.entry.since for each in releases), default=ledger.started_at)
     return min((each.since for each in found if each.state == state and each.since), default=ledger.started_at)
 
 
@@ -242,5 +242,5 @@ def _run(run: Run) -> dict[str, Any]:
         "outcome": run.outcome,
         "images": dict(run.images),
         "bytes": run.size,
-        "reason": run.problem,
+        "reason": run.reason,
     }

@@ -9,10 +9,12 @@
     /static/NAME                             style, script, icons; a name has the hash of its content
 
 RELEASE may be a channel, for its newest. What a path names is looked up in the ledger, never on the file system.
+Probes and /metrics are answered at once; all else is made one at a time, WAITING_MAX wait for it, and more get a 503.
 """
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import io
 import re
@@ -41,6 +43,8 @@ _HEADERS: Mapping[str, str] = {
     "Cache-Control": "no-store",
 }
 _READING = ("GET", "HEAD")
+_AT_ONCE = ("/livez", "/readyz", "/metrics")
+WAITING_MAX = 64
 _FOREVER = "public, max-age=31536000, immutable"
 _HOST = re.compile(r"[A-Za-z0-9._-]+(?::\d+)?|\[[0-9A-Fa-f:.]+\](?::\d+)?")
 _PREFIX = re.compile(r"(?:/[A-Za-z0-9._~-]+)*")
@@ -136,10 +140,12 @@ def application(
 
 
 class ReadOnly:
-    """Lets GET and HEAD through, and gives every answer the headers that it lacks."""
+    """Lets GET and HEAD through, each in its turn, and gives every answer the headers that it lacks."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
+        self._turn = asyncio.Lock()
+        self._waiting = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The interface of ASGI 3."""
@@ -160,7 +166,26 @@ class ReadOnly:
             answer = PlainTextResponse(told, 405, headers={"Allow": ", ".join(_READING)})
         elif scope["path"] == scope.get("root_path"):
             answer = RedirectResponse(f"{scope['path']}/")  # links are relative to a folder
+        elif scope["path"].removeprefix(scope.get("root_path", "")) not in _AT_ONCE and not await self._is_its_turn():
+            told = "too many are asking: try again in a moment\n"
+            answer = PlainTextResponse(told, 503, headers={"Retry-After": "1"})
         await answer(scope, receive, guarded)
+
+    async def _is_its_turn(self) -> bool:
+        """True once nobody came before who is not answered, False if too many did.
+
+        An answer is made without a pause, so that the event loop sees to nothing else meanwhile: between two of them it
+        turns once. Nobody holds the turn while an answer is sent, for that is as slow as the client.
+        """
+        if self._waiting >= WAITING_MAX:
+            return False
+        self._waiting += 1
+        try:
+            async with self._turn:
+                await asyncio.sleep(0)
+        finally:
+            self._waiting -= 1
+        return True
 
 
 def tar(release: ReleaseStatus) -> bytes:
@@ -184,9 +209,9 @@ def _asked_for(ledger: Ledger, request: Request) -> ReleaseStatus:
         return found
     if not ledger.is_ready:
         raise HTTPException(404, "the first run has not ended, so that no release is known yet")
-    places = {place for place, _ in ledger.entries}
-    if destination not in places:
-        raise HTTPException(404, f"there is no destination {_quoted(destination)} {_listed('destinations', places)}")
+    if destination not in ledger.destinations:
+        places = _listed("destinations", ledger.destinations)
+        raise HTTPException(404, f"there is no destination {_quoted(destination)} {places}")
     names = {name for place, name in ledger.entries if place == destination} | set(ledger.newest)
     asked = f"no release {_quoted(release)} is asked for at {destination}"
     raise HTTPException(404, f"{asked} {_listed('releases and channels', names)}")
@@ -195,8 +220,9 @@ def _asked_for(ledger: Ledger, request: Request) -> ReleaseStatus:
 def _no_values(release: ReleaseStatus, chart: str) -> str:
     """Why there are no values of *chart*, or of any."""
     about = f"no values of {_quoted(chart)}" if chart else "no values"
-    notes = [note for note in release.entry.report.notes if note.startswith("no values")]
-    why = f": {'; '.join(notes)}" if notes else ""
+    report = release.entry.report
+    told = [*filter(None, [report.problem]), *(note for note in report.notes if note.startswith("no values"))]
+    why = f": {'; '.join(told)}" if told else ""
     return f"there are {about} for {release.release} at {release.destination}{why} " + _listed("charts", release.values)
 
 

@@ -157,6 +157,32 @@ class TestErrors:
             "error": {"exit_code": 2, "messages": ["ghcr.io did not answer", "no", "bad key"]},
         } == document
 
+    @pytest.mark.parametrize(
+        ("arguments", "code", "reason"),
+        [
+            (["fail", "input"], 2, "first problem; second problem"),
+            (["fail", "secret"], 1, "GET https://***@ghcr.io/v2/?sig=*** Authorization: Bearer ***"),
+            (["fail", "--no-such-option"], 2, "No such option '--no-such-option'"),
+        ],
+        ids=["problems", "a secret", "usage"],
+    )
+    def test_one_event(self, arguments: list[str], code: int, reason: str, capsys: pytest.CaptureFixture[str]) -> None:
+        """Where the log is JSON, the end of it is, too."""
+        assert code == run(["--log-format", "json", *arguments])
+
+        event = json.loads(capsys.readouterr().err)
+        assert ("cli.failed", "error", code) == (event["event"], event["level"], event["exit_code"])
+        assert reason in event["reason"]
+
+    def test_a_defect_in_one_event(self, capsys: pytest.CaptureFixture[str]) -> None:
+        """With its traceback, without secrets."""
+        assert 1 == run(["--log-format", "json", "fail", "defect"])
+
+        event = json.loads(capsys.readouterr().err)
+        assert "unexpected ZeroDivisionError: https://***@ghcr.io/?token=***" == event["reason"]
+        assert "Traceback" in event["exception"]
+        assert "hunter" not in json.dumps(event)
+
     def test_a_document_that_was_printed_stays_the_only_one(self, capsys: pytest.CaptureFixture[str]) -> None:
         """A failure after the answer adds nothing to stdout."""
         assert 1 == run(["answer_and_fail", "-o", "json"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import re
 import signal
 import socket
@@ -11,6 +13,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -18,6 +21,7 @@ from typing import Any
 import httpx
 import pytest
 
+from mirror.service.connection import PATIENCE_S
 from tests.content import image
 from tests.e2e.whole import broken, tags
 from tests.program import start
@@ -50,6 +54,16 @@ async def heard(self):
 Bell.heard = heard
 """
 """A defect: the loop that works ends."""
+SLOW_START = """
+import sys, time
+class Slow:
+    def find_spec(self, name, path=None, target=None):
+        if name == "mirror.service.serve":
+            print("loading", flush=True)
+            time.sleep(60)
+sys.meta_path.insert(0, Slow())
+"""
+"""As a busy machine: what is loaded first takes long."""
 SERVERLESS = """
 import asyncio
 from mirror.service import serve
@@ -197,6 +211,15 @@ class TestSigterm:
         assert (130, "mirror: ended at once, by a second SIGINT") == (ended.code, ended.told.splitlines()[-1])
         assert ended.seconds < _WITHIN_S
 
+    def test_before_it_serves(self, upstream: Upstream, tmp_path: Path) -> None:
+        """It ends at once, as well as later: there is nothing to go on from."""
+        with served(tmp_path / "service", into(upstream, "127.0.0.1:9"), prepare=SLOW_START) as service:
+            wait_for(lambda: "loading" in service.log.read_text())
+            ended = service.end()
+
+        assert (0, "loading") == (ended.code, ended.told)
+        assert ended.seconds < _WITHIN_S
+
     def test_between_two_runs(self, upstream: Upstream, registry: Distribution, tmp_path: Path) -> None:
         """It ends at once; by Ctrl-C with the code that says so."""
         ends, stopped = list[Ended](), list[dict[str, Any]]()
@@ -292,6 +315,20 @@ class TestProbes:
         assert [(200, "ok\n"), (200, "ok\n")] == after
         assert ended_well(ended), ended
 
+    def test_many_silent_connections(self, upstream: Upstream, tmp_path: Path) -> None:
+        """They keep nobody from an answer, and are closed in time."""
+        with served(tmp_path / "service", into(upstream, "127.0.0.1:9")) as service, contextlib.ExitStack() as stack:
+            service.wait("service.run_ended")
+            host, _, port = service.listen.rpartition(":")
+            silent = [stack.enter_context(socket.create_connection((host, int(port)))) for _ in range(100)]
+            answers = {path: service.get(path)[0] for path in ("/livez", "/readyz", "/metrics", "/")}
+            for connection in silent:
+                connection.settimeout(2 * PATIENCE_S)
+            closed = [connection.recv(1) for connection in silent]
+
+        assert {"/livez": 200, "/readyz": 200, "/metrics": 200, "/": 200} == answers
+        assert [b""] * 100 == closed
+
     def test_stuck(self, upstream: Upstream, registry: Distribution, tmp_path: Path) -> None:
         """A run in which nothing moves for longer than it may fails /livez, until something does."""
         upstream.put(HEAVY, image(BASE, Random(1).randbytes(LARGE)))
@@ -318,6 +355,16 @@ class TestStart:
         words = "mirror.toml: destinations is empty: mirror serve needs one, such as [destinations.production]"
         assert (2, f"mirror: {words}") == (ended.code, ended.told)
         assert not (directory / "linkerd-mirror").exists()
+
+    def test_what_runs(self, upstream: Upstream, tmp_path: Path) -> None:
+        """The log begins with the version, and with the configuration as the page names it."""
+        with served(tmp_path / "service", into(upstream, "127.0.0.1:9")) as service:
+            started = service.wait("service.started")
+            configuration = json.loads(service.get("/api/v1/status")[1])["configuration"]
+
+        assert version("linkerd-mirror") == started["version"]
+        assert (configuration["path"], configuration["digest"]) == (started["path"], started["digest"])
+        assert "mirror.toml" in started["path"]
 
     def test_the_port_is_taken(self, upstream: Upstream, tmp_path: Path) -> None:
         """One sentence, and 2."""

@@ -8,14 +8,16 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import uvicorn
 from starlette.types import ASGIApp
+
+from mirror.service.connection import Connection
+from mirror.service.serve import server_of
 
 
 @contextmanager
-def served(app: ASGIApp) -> Iterator[str]:
+def served(app: ASGIApp, connection: type[Connection] = Connection) -> Iterator[str]:
     """Serves *app* inside of a `with`; its URL, which ends with a slash."""
-    server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", server_header=False))
+    server = server_of(app, connection)
     with socket.create_server(("127.0.0.1", 0)) as bound:
         thread = threading.Thread(target=lambda: asyncio.run(server.serve(sockets=[bound])), name="served")
         thread.start()

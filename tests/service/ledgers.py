@@ -137,10 +137,12 @@ def entry(
     return Entry(
         report,
         tried_at,
+        since=NOW - 3 * DAY if is_good else NOW - 4 * HOUR - 27 * MINUTE,
         in_step_at=tried_at if is_good else NOW - 5 * HOUR,
-        in_step_since=NOW - 3 * DAY if is_good else None,
         wrong_since=None if is_good else NOW - 4 * HOUR - 27 * MINUTE,
-        held={each.reference: recorded(each, release) for each in report.images},
+        images=report.images or images,
+        charts=report.charts,
+        held={each.reference: recorded(each, release) for each in images},
         recorded_at=NOW - 3 * DAY,
     )
 
@@ -162,6 +164,7 @@ def ledger(*entries: Entry, runs: tuple[Run, ...] = ()) -> Ledger:
     made = Ledger(started_at=NOW - 3 * DAY - HOUR)
     made.entries = {(each.report.destination, each.report.release): each for each in entries}
     made.newest = {"edge": "edge-26.11.3"}
+    made.destinations = frozenset(REGISTRIES)
     older = (
         run(11, 72 * MINUTE),
         run(10, 132 * MINUTE, images={}, problem="", work="deep_verify", outcome="in_step"),
@@ -330,7 +333,7 @@ def damaged() -> Ledger:
 def run_failed() -> Ledger:
     """The last two runs could not even say what there is to do."""
     problem = "https://helm.linkerd.io/edge/index.yaml cannot be reached: connection refused"
-    failed = {"images": {}, "problem": problem}
+    failed = {"images": {}, "problem": problem, "reason": problem}
     made = in_step()
     made.runs.appendleft(run(13, 6 * MINUTE, "failed", **failed))
     made.runs.appendleft(run(14, MINUTE, "failed", why="retry", **failed))

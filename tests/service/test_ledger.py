@@ -7,14 +7,24 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from mirror.oci.content import Digest
 from mirror.plan import Target
-from mirror.report import ImageOutcome, ImageReport, ReleaseReport, SyncReport, VerifiedRelease, VerifyReport
+from mirror.report import (
+    ImageOutcome,
+    ImageReport,
+    ReleaseReport,
+    SyncReport,
+    VerifiedImage,
+    VerifiedRelease,
+    VerifyReport,
+)
 from mirror.service.bell import Work
 from mirror.service.ledger import RUNS_KEPT, Ledger, RunOutcome
 from mirror.service.progress import Moving, RunProgress
 from mirror.sync import Move
 
 NOW = datetime(2026, 8, 2, tzinfo=UTC)
+A, B = Digest.of(b"a"), Digest.of(b"b")
 KEY = ("production", "edge-26.8.1")
 
 
@@ -38,11 +48,51 @@ def test_in_step_and_not() -> None:
         seen.append(ledger.entries[KEY])
 
     assert [True, True, False, False, True] == [entry.is_in_step for entry in seen]
-    assert seen[0].in_step_since == seen[1].in_step_since != seen[4].in_step_since
+    assert seen[0].since == seen[1].since != seen[4].since
+    assert seen[2].wrong_since == seen[2].since != seen[3].since
     assert seen[2].wrong_since == seen[3].wrong_since is not None
     assert seen[1].in_step_at == seen[3].in_step_at != seen[4].in_step_at
-    assert seen[2].in_step_since is seen[3].in_step_since is None
     assert seen[4].wrong_since is None
+
+
+def test_since_when_it_is_so() -> None:
+    """Since the first of the runs, one after another, that have said the same; how long it is unproven goes on."""
+    ledger = Ledger()
+    seen = []
+    for outcome in ("failed", "failed", "refused", "refused"):
+        ledger.synced(report(outcome), {})  # type: ignore[arg-type]  # a tuple of literals
+        seen.append(ledger.entries[KEY])
+
+    assert ["not_in_step", "not_in_step", "refused", "refused"] == [entry.word for entry in seen]
+    assert seen[0].since == seen[1].since < seen[2].since == seen[3].since
+    assert {seen[0].since} == {entry.wrong_since for entry in seen}
+
+
+def test_since_when_it_is_damaged() -> None:
+    """Since the first deep verification that found so, of the digest that is still there."""
+    ledger = Ledger()
+    moments = []
+    for damaged in (A, A, B):
+        part = VerifiedImage("web", "r/web:x", damaged, ("the bytes are others",))
+        ledger.deeply_verified(VerifyReport((VerifiedRelease(*KEY, (part,)),), True))
+        moments.append((ledger.verified[KEY].at, ledger.verified[KEY].damaged_since("web")))
+
+    assert moments[0][0] == moments[0][1] == moments[1][1] < moments[1][0]
+    assert moments[2][0] == moments[2][1]
+
+
+def test_what_is_known_of_images_stays() -> None:
+    """A run that could say nothing of them leaves what the one before it said; the reason is its own."""
+    ledger = Ledger()
+    ledger.synced(report("kept"), {})
+    images = ledger.entries[KEY].images
+    ledger.synced(SyncReport((ReleaseReport(*KEY, problem="connection refused"),), 1.0), {})
+    entry = ledger.entries[KEY]
+
+    assert (images, False, "connection refused", "not_in_step") == (
+        entry.images, entry.is_seen, entry.report.problem, entry.word
+    )  # fmt: skip
+    assert 1 == len(images)
 
 
 def test_a_sync_that_could_do_nothing() -> None:
@@ -55,7 +105,7 @@ def test_a_sync_that_could_do_nothing() -> None:
     ledger.unproven()
     entry = ledger.entries[KEY]
 
-    assert (False, None) == (entry.is_in_step, entry.in_step_since)
+    assert (False, "unknown", entry.wrong_since) == (entry.is_in_step, entry.word, entry.since)
     assert (before.in_step_at, before.tried_at, before.report) == (entry.in_step_at, entry.tried_at, entry.report)
     assert once.wrong_since == entry.wrong_since
 

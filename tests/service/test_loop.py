@@ -12,7 +12,9 @@ from structlog.testing import capture_logs
 
 from mirror.report import VerifyReport
 from mirror.service.loop import retry_wait
+from mirror.service.status import status
 from tests.content import image
+from tests.runs import sync
 from tests.servers.fake import ALWAYS, Fault, Manners, answer, becomes, stalled
 from tests.servers.upstream import NEXT, RELEASE, references
 from tests.service.conftest import Seat
@@ -161,6 +163,24 @@ async def test_a_refusal_is_not_tried_again(seat: Seat) -> None:
     assert beside is not None
 
 
+async def test_a_refusal_that_is_settled_elsewhere(seat: Seat) -> None:
+    """The page says that SIGHUP has it looked at at once, and so it is."""
+    async with seat.working() as loop:
+        await seat.runs(1)
+        moved = image(b"another")
+        seat.upstream.put(references()[0], moved)
+        loop.bell.ring("sync", "schedule")
+        await seat.runs(2)
+        [refusal] = status(loop.ledger, datetime.now(UTC)).problems
+        await sync(loop.configuration.settings, accept=[f"{references()[0]}@{moved.digest}"])
+        loop.reload()
+        run = await seat.runs(3)
+
+    assert "SIGHUP to the service begins one at once" in refusal.remedy
+    assert ("reload", "in_step") == (run.why, run.outcome)
+    assert () == status(loop.ledger, datetime.now(UTC)).problems
+
+
 async def test_a_password_that_is_gone(seat: Seat) -> None:
     """The run fails and says which; nothing is proven by it, and the next one that finds it goes well."""
     password = seat.directory / "password"
@@ -180,6 +200,62 @@ async def test_a_password_that_is_gone(seat: Seat) -> None:
     assert str(password) in failed.problem
     assert not is_in_step
     assert loop.ledger.entries["test", RELEASE].is_in_step
+
+
+async def test_a_channel_that_cannot_be_read(seat: Seat) -> None:
+    """Its release stays, not known to be in step; those that are named go on, after a restart too."""
+    seat.upstream.publish(NEXT)
+    async with seat.working(releases=["edge", RELEASE]) as loop:
+        await seat.runs(1)
+        seat.upstream.charts.files.clear()
+        loop.bell.ring("sync", "schedule")
+        run = await seat.runs(2)
+        ledger = loop.ledger
+    async with seat.working(releases=["edge", RELEASE]) as loop:
+        await seat.runs(3)
+        restarted = loop.ledger
+
+    assert "failed" == run.outcome
+    assert run.reason.startswith("edge at test: the channel edge cannot be read at http://")
+    assert {RELEASE: True, NEXT: False, "edge": False} == {
+        key[1]: each.is_in_step for key, each in ledger.entries.items()
+    }
+    assert {"edge": NEXT} == ledger.newest
+    assert {RELEASE: True, "edge": False} == {key[1]: each.is_in_step for key, each in restarted.entries.items()}
+    assert {"test"} == restarted.destinations
+
+
+async def test_a_run_that_fails_at_its_end(seat: Seat) -> None:
+    """Why is in the log and with the run, where it stays when later ones go well."""
+    (seat.directory / "values").write_text("a file where a directory belongs")
+    layout = {"kind": "layout", "directory": str(seat.directory / "mirror"), "pull_registry": "x.io/l5d"}
+    with capture_logs() as logs:
+        async with seat.working(
+            destinations={"test": layout}, overrides={"directory": str(seat.directory / "values")}
+        ) as loop:
+            run = await seat.runs(1)
+            (seat.directory / "values").unlink()
+            loop.bell.ring("sync", "schedule")
+            good = await seat.runs(2)
+
+    assert ("failed", "in_step", "") == (run.outcome, good.outcome, good.reason)
+    assert run.reason.startswith(f"{RELEASE} at test: {seat.directory / 'values'}")
+    assert "cannot be written" in run.reason
+    assert [run, good] == list(loop.ledger.runs)[::-1]
+    assert [run.reason, ""] == [each["reason"] for each in logs if each["event"] == "service.run_ended"]
+    assert "" == run.problem
+
+
+async def test_many_things_that_are_wrong(seat: Seat) -> None:
+    """The run tells the worst of them, and how many more there are."""
+    seat.upstream.remove(references()[2])
+    seat.upstream.registry.faults.append(Fault("(HEAD|GET) .*/prometheus/manifests/.*", answer(403), times=ALWAYS))
+    async with seat.working():
+        run = await seat.runs(1)
+
+    assert "refused" == run.outcome
+    words = "the release names this image, and the source does not have it"
+    assert f"{RELEASE} at test: {references()[2]}: {words}; and 2 more" == run.reason
 
 
 async def test_a_defect(seat: Seat) -> None:
@@ -227,7 +303,7 @@ class TestDeepVerification:
             wanted = dict(loop.bell._wanted)
 
         assert ("in_step", {"in_step": 4}, 4) == (run.outcome, run.images, finished)
-        assert "in_step" == loop.ledger.verified["test", RELEASE].report.outcome
+        assert ("", "in_step") == (run.reason, loop.ledger.verified["test", RELEASE].report.outcome)
         assert isinstance(seat.ended[1][1], VerifyReport)
         assert {} == wanted
 
@@ -251,6 +327,8 @@ class TestDeepVerification:
                 await seat.runs(6)
                 wanted = dict(loop.bell._wanted)
 
+        assert seat.ended[1][0].reason.startswith(f"{RELEASE} at test: ")
+        assert str(layer) in seat.ended[1][0].reason
         assert [
             ("sync", "start", "synced"),
             ("deep_verify", "schedule", "not_in_step"),

@@ -353,6 +353,32 @@ def test_all_is_0_before_it_happens() -> None:
     assert 1 == scrape.value("mirror_config_last_reload_successful")
 
 
+def test_what_cannot_be_looked_at() -> None:
+    """Where a destination or upstream is down, all its images are desired and none is in step; no release is, too."""
+    metrics, ledger = _metrics(destinations=HERE)
+    good = SyncReport((ReleaseReport("here", RELEASE, (_image("kept"),)),), 1.0)
+    down = SyncReport((ReleaseReport("here", RELEASE, problem="connection refused"),), 1.0)
+    scrapes = [_scrape(metrics)]
+    _ended(metrics, ledger, down, "failed")
+    scrapes.append(_scrape(metrics))
+    for after in (down, None):
+        _ended(metrics, ledger, good, "in_step")
+        _ended(metrics, ledger, after, "failed")
+        if after is None:
+            ledger.unproven()
+        scrapes.append(_scrape(metrics))
+
+    release = {"destination": "here", "release": RELEASE}
+    names = ("mirror_images_desired", "mirror_images_in_step")
+    assert [(None, None), (None, None), (1, 0), (1, 0)] == [
+        tuple(scrape.value(name, destination="here") for name in names) for scrape in scrapes
+    ]
+    assert [(0, 1), (0, 1)] == [
+        tuple(scrape.value("mirror_release_outcome", **release, outcome=each) for each in ("in_step", "failed"))
+        for scrape in scrapes[2:]
+    ]
+
+
 def test_images_are_counted_by_what_became_of_them() -> None:
     """Each once; a signature counts as it should be, a refusal by its cause, and drift is the tag's."""
     metrics, ledger = _metrics(destinations=HERE)

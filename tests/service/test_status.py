@@ -244,7 +244,7 @@ def test_in_step_since_the_last_that_was_not() -> None:
     """All of it is in step for as long as what came last."""
     made = in_step()
     key = ("staging", "edge-26.10.4")
-    made.entries[key] = replace(made.entries[key], in_step_since=NOW - DAY)
+    made.entries[key] = replace(made.entries[key], since=NOW - DAY)
 
     assert NOW - DAY == of(made).since
 
@@ -342,3 +342,32 @@ class TestCharts:
         assert "not_in_step" == told.releases[0].state
         assert [f"{chart.target}: a blob is gone"] == [problem.words for problem in told.problems]
         assert ["a blob is gone"] == told.releases[0].document()["charts"][0]["damage"]
+
+
+def test_a_run_that_could_do_nothing() -> None:
+    """What it could not look at is not in step, release by release and image by image."""
+    made = in_step()
+    made.unproven()
+    release = of(made).releases[0]
+
+    assert {"unknown"} == {each.state for each in (release, *release.parts)}
+    assert release.entry.wrong_since == release.since
+
+
+def test_a_destination_that_cannot_be_asked() -> None:
+    """Its images stay, not known to be in step; the reason is told."""
+    made = ledger(entry("edge-26.11.3", images=(), charts=(), problem="harbor.example.com: connection refused"))
+    (release,) = of(made).releases
+
+    assert ("not_in_step", 9, {"unknown"}) == (
+        release.state, release.summary()["image_count"], {image.state for image in release.images}
+    )  # fmt: skip
+    assert "harbor.example.com: connection refused" == release.summary()["reason"]
+
+
+def test_the_signature_of_what_is_refused() -> None:
+    """That of what was recorded says nothing of what is there."""
+    release = next(each for each in of(refused()).releases if each.state == "refused")
+
+    assert [None, None] == [image.verdict for image in release.images if image.outcome == "refused"]
+    assert {"signed": 6, "third party": 1} == dict(release.signatures)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.client
 import io
 import json
 import re
 import tarfile
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +18,11 @@ import pytest
 from starlette.types import ASGIApp
 
 from mirror import settings
+from mirror.report import Proof
 from mirror.service.configuration import Configuration
 from mirror.service.ledger import Ledger
 from mirror.service.page import Pages
-from mirror.service.web import application
+from mirror.service.web import WAITING_MAX, application
 from tests.service.answering import served
 from tests.service.ledgers import DAY, NOW, STATES, empty, entry, in_step, ledger, many, refused, values
 
@@ -172,6 +175,32 @@ async def test_values_that_are_the_same(path: str, web: httpx.AsyncClient) -> No
     assert 200 == (await web.get(path, headers={"If-None-Match": '"other"'})).status_code
 
 
+async def test_a_flood() -> None:
+    """Pages are made one after another, and no more wait than may; probes and scrapes are answered in between."""
+    made, order = app(in_step()), list[str]()
+
+    async def asked(web: httpx.AsyncClient, path: str) -> httpx.Response:
+        answer = await web.get(path)
+        order.append(path)
+        return answer
+
+    async with client(made) as web:
+        pages = [asyncio.create_task(asked(web, "/")) for _ in range(WAITING_MAX + 10)]
+        await asyncio.wait(pages, return_when=asyncio.FIRST_COMPLETED)
+        probes = [asyncio.create_task(asked(web, path)) for path in ("/livez", "/readyz", "/metrics")]
+        answers, at_once = await asyncio.gather(*pages), await asyncio.gather(*probes)
+        after = await web.get("/")
+
+    turned_away = [answer for answer in answers if answer.status_code == 503]
+    assert {200} == {answer.status_code for answer in at_once}
+    assert set(order[-10:]) == {"/"}
+    assert WAITING_MAX == sum(answer.status_code == 200 for answer in answers)
+    assert {("1", "too many are asking: try again in a moment\n")} == {
+        (answer.headers["retry-after"], answer.text) for answer in turned_away
+    }
+    assert 200 == after.status_code
+
+
 async def test_a_tar_of_all_values(web: httpx.AsyncClient) -> None:
     """Each chart's file in a folder of the release; the same bytes each time."""
     first, second = [await web.get("/overrides/production/edge.tar") for _ in range(2)]
@@ -215,11 +244,55 @@ async def test_what_is_not_there(path: str, sentence: str, web: httpx.AsyncClien
     assert sentence.replace("'", "&#39;") in shown.text
 
 
+async def test_values_of_what_cannot_be_looked_at() -> None:
+    """Why that is so is said."""
+    down = ledger(entry("edge-26.11.3", images=(), charts=(), values={}, problem="registry.x: connection refused"))
+    async with client(app(down)) as made:
+        answer = await made.get(VALUES)
+
+    assert 404 == answer.status_code
+    assert "at production: registry.x: connection refused (charts: none)" in answer.text
+
+
+async def test_a_destination_of_which_nothing_is_known() -> None:
+    """It is there all the same: the configuration names it."""
+    made = in_step()
+    made.entries.clear()
+    made.newest = {}
+    async with client(app(made)) as web:
+        answer = await web.get(VALUES)
+
+    words = "no release 'edge-26.11.3' is asked for at production (releases and channels: none)\n"
+    assert (404, words) == (answer.status_code, answer.text)
+
+
 async def test_what_is_not_there_as_json(web: httpx.AsyncClient) -> None:
     """Below /api/ an error is JSON, for a browser too."""
     answer = await web.get("/api/v1/releases/nowhere/edge", headers=HTML)
 
     assert {"error": "there is no destination 'nowhere' (destinations: production, staging)"} == answer.json()
+
+
+@pytest.mark.parametrize(
+    ("proof", "written", "words"),
+    [
+        ("proven", 2, "Proven"),
+        ("proven", 1, "Proven, 1 of 2 charts"),
+        ("not proven", 1, "Not proven, 1 of 2 charts"),
+        ("proven", 0, "0 of 2 charts"),
+    ],
+)
+async def test_values_of_some_charts(proof: Proof, written: int, words: str) -> None:
+    """That they are not all there is shown wherever it is shown that they are proven."""
+    made = entry("edge-26.11.3", proof=proof)
+    values = dict(list(made.report.values.items())[:written])
+    withheld = tuple(chart for chart in made.report.values if chart not in values)
+    made = replace(made, report=replace(made.report, values=values, withheld=withheld))
+    async with client(app(ledger(made))) as web:
+        pages = [(await web.get(path)).text for path in ("/", "/releases/production/edge")]
+
+    badges = [re.findall(r"</svg>([^<]*(?:[Pp]roven|of \d charts)[^<]*)</span>", page) for page in pages]
+    assert [[words], [words]] == badges
 
 
 async def test_values_that_were_not_written() -> None:
