@@ -27,7 +27,6 @@ from mirror.tasks import gather
 
 if TYPE_CHECKING:
     from mirror.kubernetes.publisher import Publisher
-    from mirror.linkerd.parts import Image
 
 DEADLINE_S = 10.0
 PATIENCE_S = 30.0
@@ -90,14 +89,14 @@ class Doctor:
             return Known(tuple(charts), ())
         [release, *_] = await self.catalogue.select([first])
         try:
-            images, names = await self._parts(release, is_listed=is_listed)
+            references, names = await self._parts(release, is_listed=is_listed)
         except UsageError:
             raise
         except MirrorError as exc:
             remedy = f"see what it says; `mirror images {release}` reads the same"
             unread = Finding(f"charts {release.channel}", "charts", "failed", str(exc), remedy)
             return Known((*charts, unread), ())
-        return Known(tuple(charts), tuple(Reference.parse(image.reference) for image in images), tuple(names))
+        return Known(tuple(charts), tuple(map(Reference.parse, references)), tuple(names))
 
     async def examine(self, known: Known) -> DoctorReport:
         """All that is right and wrong; nothing that stays is written."""
@@ -185,11 +184,15 @@ class Doctor:
             )
         return Finding("charts", "versions", "ok", f"{versions.source} says which release a version of Linkerd is")
 
-    async def _parts(self, release: Release, *, is_listed: bool) -> tuple[Sequence[Image], Sequence[str]]:
-        """The images of *release* and the names of its charts, as a mirror has recorded them or as they are read."""
+    async def _parts(self, release: Release, *, is_listed: bool) -> tuple[Sequence[str], Sequence[str]]:
+        """The images of *release* and the names of its charts, as a mirror has recorded them or as they are read.
+
+        What never entered that mirror is among them: a sync asks for it again.
+        """
         for record in await gather(*(self._record(mirror, release) for mirror in self.mirrors)):
             if record is not None:
-                return [recorded.image for recorded in record.images], [chart.name for chart in record.charts]
+                held = [recorded.image.reference for recorded in record.images]
+                return [*held, *(each.reference for each in record.missing)], [chart.name for chart in record.charts]
         if not is_listed:
             return (), ()
         from mirror.linkerd.images import release_images  # late: what is recorded needs no template
@@ -197,7 +200,7 @@ class Doctor:
         try:
             async with asyncio.timeout(self.patience_s):
                 charts = await self.catalogue.charts(release)
-                return release_images(charts), [chart.name for chart in charts]
+                return [image.reference for image in release_images(charts)], [chart.name for chart in charts]
         except TimeoutError as exc:
             raise silent(f"the chart repository of {release.channel}", self.patience_s) from exc
 

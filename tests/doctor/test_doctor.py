@@ -17,7 +17,7 @@ from mirror.findings import DoctorReport, Finding
 from mirror.linkerd.release import Release
 from mirror.settings import Settings
 from tests.disks import small_disk
-from tests.runs import examine, sync
+from tests.runs import examine, only, outcomes, sync
 from tests.servers.certificates import make_certificates
 from tests.servers.distribution import PASSWORD, USERNAME, Distribution
 from tests.servers.fake import ALWAYS, FakeRegistry, Fault, Harm, answer, becomes, fake_registry, header, refusal
@@ -142,6 +142,23 @@ class TestHealthy:
 
         assert [("charts edge", "index")] == list(faults(report))
         assert "ok" == states(report, "source docker.io")["pull"]
+
+    @pytest.mark.parametrize("is_listed", [True, False], ids=["listed", "not listed"])
+    async def test_what_never_entered(self, upstream: Upstream, fake: FakeRegistry, *, is_listed: bool) -> None:
+        """A source of which a sync had nothing is asked all the same, and so are the places its images would go to."""
+        settings = into(upstream, fake.host)
+        for reference in references()[:-1]:
+            upstream.remove(reference)
+        assert {"refused", "copied"} == set(outcomes(only(await sync(settings))).values())
+        if not is_listed:
+            upstream.charts.files.clear()
+        fake.requests.clear()
+        report = await examine(settings)
+
+        assert f"ghcr.io/linkerd/controller:{RELEASE} is not there" == lines(report, SOURCE)["pull"].told
+        assert "ok" == states(report, "source docker.io")["pull"]
+        assert fake.asked("GET /v2/l5d/web/.*")
+        assert 1 == report.exit_code
 
     async def test_two_destinations(self, upstream: Upstream, fake: FakeRegistry, tmp_path: Path) -> None:
         """One that is out of reach says nothing of the other."""
