@@ -273,7 +273,11 @@ class TestCharts:
 
     @pytest.mark.parametrize(
         ("content", "told"),
-        [(None, "not found (404)"), (b"entries: [", "charts/index.yaml"), (b"entries: {}", "lists no release of edge")],
+        [
+            (None, "not found (404: no such file)"),
+            (b"entries: [", "charts/index.yaml"),
+            (b"entries: {}", "lists no release of edge"),
+        ],
     )
     async def test_what_is_no_index(
         self, upstream: Upstream, fake: FakeRegistry, content: bytes | None, told: str
@@ -525,6 +529,16 @@ class TestDestinations:
         assert {"reachable": "ok", "clock": "ok", "credential": "failed"} == states(report, DESTINATION)
         assert f"{htpasswd_distribution.host} asks for a credential, and there is none" == found["credential"].told
         assert f"docker login {htpasswd_distribution.host}" in found["credential"].remedy
+
+    async def test_tls_asked_by_plain_http(self, upstream: Upstream, tls_distribution: Distribution) -> None:
+        """It is no registry, so asked, and what it says leads to the key that puts it right."""
+        host = tls_distribution.host
+        report = await examine(into(upstream, host))
+
+        found = lines(report, DESTINATION)
+        assert {"reachable": "warning", "credential": "ok", "pull": "failed"} == states(report, DESTINATION)
+        assert "as no registry does" in found["reachable"].told
+        assert found["pull"].told.endswith(f'give registries."{host}".endpoint = "https://{host}"')
 
     @pytest.mark.parametrize("kind", ["htpasswd", "token"])
     async def test_a_credential_that_is_refused(
