@@ -462,6 +462,7 @@ class App:
             self.wanted(accept),
             self.signatures(accept),
             shard or Shard(),
+            tuple(accept or ()),
         )
 
     def doctor(self, configuration: Path | None, warnings: Sequence[str], to: str = "") -> Doctor:
@@ -512,15 +513,16 @@ class App:
         """Who packs releases: from the one destination that *to* names where it holds them, else from upstream."""
         from mirror.airgap import Exporter  # late, with what reads and writes archives
 
-        wanted, signatures = self.wanted(accept), self.signatures(accept)
-        return Exporter(Surveyor(self.catalogue(), self.source, [self.mirror(to)], wanted, signatures), progress)
+        wanted, signatures, mirrors = self.wanted(accept), self.signatures(accept), [self.mirror(to)]
+        surveyor = Surveyor(self.catalogue(), self.source, mirrors, wanted, signatures, accepting=tuple(accept))
+        return Exporter(surveyor, progress)
 
     def importer(self, archive: Archive, progress: Progress, to: str, accept: Mapping[Reference, Digest]) -> Importer:
         """Who brings *archive* into the one destination that *to* names."""
         from mirror.airgap import Importer  # late, likewise
 
         wanted, signatures = self.wanted(accept), self.signatures(accept)
-        return Importer(archive, self.mirror(to), wanted, signatures, find_helm(), progress)
+        return Importer(archive, self.mirror(to), wanted, signatures, find_helm(), progress, tuple(accept))
 
     def publisher(self) -> Publisher | None:
         """Who puts into the cluster what a run has proven; None where nobody is to."""

@@ -161,7 +161,7 @@ async def _unbound(digests: Recorded, mirrored: Source, kept: Kept) -> str:
 
 def _refusal(reference: Reference, digest: Digest, verdict: Verdict) -> str:
     """Why *digest* does not enter, and what would let it."""
-    told = f"{verdict.words}; to let this digest in all the same: mirror sync --accept {reference}@{digest}"
+    told = f"{verdict.words}; to let this digest in all the same: --accept {reference}@{digest}"
     if not verdict.stanza:
         return told
     return f"{told}; if that signer is to be trusted, this entry of the configuration says so:\n{verdict.stanza}"
