@@ -71,6 +71,7 @@ RULES: dict[str, tuple[str, ...]] = {
         "oci.reference",
         "destinations.ecr.host",
         "kubernetes.names",
+        "linkerd.release",
         "trust.policy",
         "schedule",
     ),

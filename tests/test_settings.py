@@ -131,12 +131,12 @@ class TestFile:
     def test_order(self, tmp_path: Path) -> None:
         """--config wins over MIRROR_CONFIG, which wins over ./mirror.toml."""
         for name in ("option", "variable", "mirror"):
-            (tmp_path / f"{name}.toml").write_text(f'releases = ["{name}"]')
+            (tmp_path / f"{name}.toml").write_text(f'charts = ["{name}"]')
         environ = {"MIRROR_CONFIG": str(tmp_path / "variable.toml")}
 
-        assert ("option",) == load(tmp_path / "option.toml", environ).settings.releases
-        assert ("variable",) == load(None, environ).settings.releases
-        assert ("mirror",) == load(None, {}).settings.releases
+        assert ("option",) == load(tmp_path / "option.toml", environ).settings.charts
+        assert ("variable",) == load(None, environ).settings.charts
+        assert ("mirror",) == load(None, {}).settings.charts
 
     def test_values_are_parsed_once(self) -> None:
         """Platforms, digests, references and durations are values, not text."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,28 @@ def test_check_finds_what_is_wrong(capsys: pytest.CaptureFixture[str]) -> None:
         'mirror: mirror.toml: policy.moved_tags is "x": expected "refuse" or "follow"',
         "mirror: mirror.toml: unknown key pin; did you mean overrides.pin?",
     ] == sorted(line for line in capsys.readouterr().err.splitlines() if "MIRROR_REGISTRIES" not in line)
+
+
+def test_check_finds_what_no_run_could_ask_for(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A channel that there is not, and what is no release: each by its key; a channel of one's own is one."""
+    monkeypatch.delenv("MIRROR_REGISTRIES")
+    Path("mirror.toml").write_text(
+        'releases = ["edgee", "edge:x", "edge:2", "2.19", "edge-26.8.1", "night"]\n'
+        'exclude = ["edge-26", "edge-26.8.1"]\n'
+        '[channels.night]\nchart_repository = "https://charts.example.com"\n'
+        '[retention]\nalways = ["latest", "stable"]\nkeep_paths_from = ["26.8.1"]\n'
+    )
+
+    assert 2 == run(["config", "check"])
+    assert [
+        "releases: 'edgee' is not a channel",
+        "releases: 'edge:x' is not a release",
+        "exclude: 'edge-26' is not a release",
+        "retention.always: 'latest' is not a channel",
+        "retention.keep_paths_from: '26.8.1' is not a release",
+    ] == re.findall(r"^mirror: mirror.toml: (.* is not a \w+)", capsys.readouterr().err, re.MULTILINE)
 
 
 def test_check_reads_password_files(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
