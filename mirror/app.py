@@ -22,7 +22,8 @@ from mirror.destinations.layout import LayoutDeleter
 from mirror.destinations.mirror import Mirror
 from mirror.destinations.plain import RegistryDeleter
 from mirror.destinations.provider import Deleter, Plain, Provider
-from mirror.errors import RegistryError, SettingsError, UsageError
+from mirror.errors import RegistryError, UsageError
+from mirror.files import ecr_policy
 from mirror.http.connections import Connections
 from mirror.http.gate import Gate
 from mirror.http.meter import UNMETERED, Meter
@@ -399,8 +400,8 @@ class App:
                 encryption=wanted.encryption,
                 kms_key=wanted.kms_key,
                 scan_on_push=wanted.scan_on_push,
-                lifecycle_policy=_policy(wanted.lifecycle_policy_file, f"{name}.repository.lifecycle_policy_file"),
-                policy=_policy(wanted.policy_file, f"{name}.repository.policy_file"),
+                lifecycle_policy=ecr_policy(wanted.lifecycle_policy_file, f"{name}.repository.lifecycle_policy_file"),
+                policy=ecr_policy(wanted.policy_file, f"{name}.repository.policy_file"),
                 tags=wanted.tags,
             ),
             destination.repository_creation,
@@ -548,22 +549,6 @@ def parse_accepted(texts: Sequence[str]) -> dict[Reference, Digest]:
             raise UsageError(f"--accept {text}: {reference} already names a digest, so that nothing could move it")
         accepted[parsed] = Digest.parse(digest)
     return accepted
-
-
-def _policy(path: Path | None, key: str) -> str:
-    """The policy in the file *path*, which destinations.*key* names; empty for none."""
-    if path is None:
-        return ""
-    from mirror.destinations.ecr.repositories import canonical
-
-    try:
-        text = path.read_text()
-        canonical(text)
-    except OSError as exc:
-        raise SettingsError(f"destinations.{key}: {path} cannot be read: {exc.strerror}") from exc
-    except ValueError as exc:
-        raise SettingsError(f"destinations.{key}: {path} holds no policy: it must be a JSON object: {exc}") from exc
-    return text
 
 
 def _folder(place: str) -> str:

@@ -75,8 +75,10 @@ RULES: dict[str, tuple[str, ...]] = {
         "trust.policy",
         "schedule",
     ),
+    "files": (*ENGINE, "http", "settings"),
     "app": (
         *ENGINE,
+        "files",
         "http",
         "inventory",
         "signatures",
@@ -109,6 +111,7 @@ RULES: dict[str, tuple[str, ...]] = {
         "airgap",
         "doctor",
         "settings",
+        "files",
         "logs",
         "app",
         "demo",
