@@ -278,6 +278,21 @@ class TestFile:
             id="alias beside others",
         ),
         pytest.param(
+            '[registries.ghcr.io]\nusername = "me"',
+            'unknown key registries.ghcr.io: a host is quoted in TOML: [registries."ghcr.io"]',
+            id="host without quotes",
+        ),
+        pytest.param(
+            '[registries.registry.eu.example.com]\nrequests_per_second = 1\nusername = "me"',
+            'unknown key registries.registry.eu: a host is quoted in TOML: [registries."registry.eu.example.com"]',
+            id="longer host without quotes",
+        ),
+        pytest.param(
+            '[registries."ghcr.io".tls]\nca = "x"',
+            'unknown key registries."ghcr.io".tls; known here: alias,',
+            id="table below a host",
+        ),
+        pytest.param(
             '[registries."a.b"]\nalias = "c.d"\n[registries."c.d"]\nalias = "a.b"',
             'registries: "a.b": the aliases form a loop',
             id="alias loop",
@@ -460,6 +475,13 @@ def test_every_problem_is_told() -> None:
         ("a = \nb = 1", "mirror.toml, line 1: this is not TOML: Invalid value"),
         ("releases = [", "mirror.toml, at its end: this is not TOML: Invalid value"),
         ('\n[policy\nx = "y"', "mirror.toml, line 2: this is not TOML: Expected ']'"),
+        (
+            '\n[registries.localhost:5871]\nendpoint = "x"',
+            (
+                "mirror.toml, line 2: this is not TOML: Expected ']' at the end of a table declaration: "
+                'a host is quoted in TOML: [registries."localhost:5871"]'
+            ),
+        ),
     ],
 )
 def test_toml_that_cannot_be_read(text: str, sentence: str) -> None:
