@@ -33,7 +33,7 @@ from mirror.inventory import Surveyor, Wanted
 from mirror.linkerd.catalogue import ChartCatalogue
 from mirror.linkerd.helm import find_helm
 from mirror.linkerd.parts import Fetched
-from mirror.linkerd.release import Selector, parse_selector
+from mirror.linkerd.release import Newest, ProjectVersion, Release, Selector, parse_selector
 from mirror.oci.auth import Authenticator, Credential, Credentials, DockerConfiguration
 from mirror.oci.content import Digest
 from mirror.oci.dialect import Dialect
@@ -259,6 +259,16 @@ class App:
     def selectors(self, texts: Sequence[str]) -> list[Selector]:
         """What *texts* ask for, else what the configuration asks for."""
         return [parse_selector(text, channels=self.settings.channels) for text in texts or self.settings.releases]
+
+    async def recordable(self, texts: Sequence[str]) -> list[Release | Newest]:
+        """What *texts* ask for of records: of a version of the project, the release that it is."""
+        found = list[Release | Newest]()
+        for selector in self.selectors(texts) if texts else ():
+            if isinstance(selector, ProjectVersion):
+                found += await self.catalogue().select([selector])
+            else:
+                found.append(selector)
+        return found
 
     def mirrors(self, to: str = "") -> list[Mirror]:
         """The destination that *to* names or gives; without it, all that are configured, else the default."""

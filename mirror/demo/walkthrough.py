@@ -56,7 +56,7 @@ async def walk(directory: Path, progress: Progress, steps: Steps) -> bool:
             again = await _sync(app, progress)
             steps.synced(again)
             steps.said("Every byte is read back from the mirror and hashed, and its signatures are verified.")
-            verified = await verify(app.mirrors(), [RELEASE], app.signatures(), deep=True)
+            verified = await verify(app.mirrors(), [Release.parse(RELEASE)], app.signatures(), deep=True)
             steps.verified(verified)
     return _is_right(tampered, synced, again, verified)
 
