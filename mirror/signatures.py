@@ -59,6 +59,14 @@ class Signatures:
             third_party=self.trust.third_party,
         )
 
+    def needs_root(self, reference: Reference) -> bool:
+        """Whether Sigstore's root of trust is needed to verify who signed *reference*."""
+        match self.expected(reference):
+            case Keyed(transparency_log=is_logged):
+                return is_logged
+            case other:
+                return isinstance(other, Keyless)
+
     def is_settled(self, recorded: RecordedImage) -> bool:
         """Whether the recorded verdict is the one that the policy of today asks for; else it is to be judged anew.
 

@@ -101,7 +101,7 @@ class Doctor:
     async def examine(self, known: Known) -> DoctorReport:
         """All that is right and wrong; nothing that stays is written."""
         here, *there = await gather(
-            self._here(),
+            self._here(known),
             *(self._source(host, images) for host, images in self._by_host(known).items()),
             *(self._destination(mirror, known.paths(mirror)) for mirror in self.mirrors),
         )
@@ -114,27 +114,32 @@ class Doctor:
         )
         return tuple(finding for several in done for finding in several)
 
-    async def _trust(self) -> Sequence[Finding]:
+    async def _trust(self, images: Sequence[Reference]) -> Sequence[Finding]:
+        """What is to be said of signatures, and of the root of trust where *images*, or what is not known, need it."""
         found = [diagnosis.signatures(self.signatures.policy)]
         if self.signatures.policy == "off":
             return found
+        if images and not any(map(self.signatures.needs_root, images)):
+            told = "no image of the release needs Sigstore's root of trust: none is signed by an identity, or logged"
+            return [*found, Finding("trust", "root", "ok", told)]
+        remedy = "check the network, or give a policy.trusted_root that can be read"
         try:
             await asyncio.wait_for(self.signatures.trust.root.load(), self.patience_s)
         except TimeoutError:
             told = f"Sigstore's root of trust was not there after {self.patience_s:.0f} s"
-            return [*found, Finding("trust", "root", "failed", told, "check the network, or give policy.trusted_root")]
+            return [*found, Finding("trust", "root", "failed", told, remedy)]
         except MirrorError as exc:
-            return [*found, Finding("trust", "root", "failed", str(exc))]
+            return [*found, Finding("trust", "root", "failed", str(exc), remedy)]
         return [*found, Finding("trust", "root", "ok", f"{self.signatures.trust.root} can be read, and holds today")]
 
-    async def _here(self) -> Sequence[Finding]:
+    async def _here(self, known: Known) -> Sequence[Finding]:
         file = f"{self.configuration} holds" if self.configuration else "there is no file: the defaults hold"
         found = [Finding("configuration", "file", "ok", file)]
         found += [
             Finding("configuration", "environment", "warning", text, "correct its name, or unset it")
             for text in self.warnings
         ]
-        found += [*await self._trust(), await machine.helm(self.helm)]
+        found += [*await self._trust(known.images), await machine.helm(self.helm)]
         directory = self.wanted.overrides_directory
         if directory is not None and any(mirror.pull_registry for mirror in self.mirrors):
             found.append(await machine.directory("overrides", directory))

@@ -16,6 +16,7 @@ from mirror.errors import AccessDenied, UnknownRelease
 from mirror.findings import DoctorReport, Finding
 from mirror.linkerd.release import Release
 from mirror.settings import Settings
+from mirror.trust.keys import KeyPair
 from tests.disks import small_disk
 from tests.runs import examine, only, outcomes, sync
 from tests.servers.certificates import make_certificates
@@ -232,6 +233,30 @@ class TestMachine:
 
         assert {"writable": "ok", "space": "failed", "pull": "ok"} == states(report, DESTINATION)
         assert "0.0 GB are free; a release of Linkerd takes some 0.5 GB" == lines(report, DESTINATION)["space"].told
+
+    @pytest.mark.parametrize(
+        ("identities", "state"),
+        [
+            ([], "failed"),
+            ([{"key": "cosign.pub"}], "ok"),
+            ([{"key": "cosign.pub", "transparency_log": True}], "failed"),
+            ([{"issuer": "https://issuer.example.com", "identity": "me"}], "failed"),
+        ],
+        ids=["built in", "key", "key and log", "identity"],
+    )
+    async def test_a_root_that_cannot_be_had(
+        self, upstream: Upstream, home: Path, identities: list[dict[str, Any]], state: str
+    ) -> None:
+        """It has failed where a sync would need it: not where images are signed with a key alone."""
+        (home / "cosign.pub").write_bytes(KeyPair.generate().public_pem)
+        policy = {
+            "signatures": "require",
+            "trusted_root": "absent.json",
+            "identities": [{"images": "ghcr.io/linkerd/*", **signer} for signer in identities],
+        }
+        report = await examine(upstream.settings(policy=policy))
+
+        assert {"signatures": "ok", "root": state} == states(report, "trust")
 
     async def test_what_was_read(self, upstream: Upstream, fake: FakeRegistry) -> None:
         """The file, and what was ignored of the environment."""
