@@ -299,6 +299,14 @@ class App:
             if not to.removeprefix("oci:"):
                 raise UsageError("oci: needs a directory, as oci:./linkerd-mirror")
             return self._layout(Path(to.removeprefix("oci:")))
+        scheme, is_url, place = to.partition("://")
+        if is_url:
+            raise UsageError(
+                f"--to {to}: leave {scheme}:// out, as {place}: where that host is reached is said by "
+                'registries."HOST".endpoint'
+            )
+        if to.startswith((".", "/", "~")):
+            raise UsageError(f"--to {to}: give a directory as oci:{to}")
         host, slash, prefix = to.partition("/")
         if "." not in host and ":" not in host and host != "localhost":
             known = ", ".join(self.settings.destinations) or "none"

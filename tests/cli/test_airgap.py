@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import Desk
+from tests.disks import small_disk
 from tests.servers.fake import ALWAYS, FakeRegistry, Fault, answer, becomes, corrupt
 from tests.servers.upstream import NEXT, RELEASE, references, two_platforms
 
@@ -153,13 +154,29 @@ def test_a_release_that_is_not_whole(desk: Desk) -> None:
     assert not (desk.directory / "linkerd.tar").exists()
 
 
-def test_where_nobody_may_write(desk: Desk) -> None:
-    """Exit code 1, in words."""
-    said = desk.run("export", RELEASE, "nowhere/linkerd.tar")
+@pytest.mark.parametrize(
+    ("file", "reason"),
+    [
+        ("nowhere/linkerd.tar", "No such file or directory"),
+        ("mirror.toml/linkerd.tar", "Not a directory"),
+        ("/dev/full", "No space left on device"),
+    ],
+)
+def test_a_file_that_cannot_be_written(desk: Desk, file: str, reason: str) -> None:
+    """By the name that was typed."""
+    said = desk.run("export", RELEASE, file)
 
-    assert 1 == said.code
-    [sentence] = said.sentences
-    assert "nowhere" in sentence
+    assert (1, [f"{file}: {reason}"]) == (said.code, said.sentences)
+
+
+def test_a_disk_that_is_full(desk: Desk) -> None:
+    """Likewise; nothing is left of what was begun."""
+    with small_disk(desk.directory / "small", 100_000):
+        said = desk.run("export", RELEASE, "small/linkerd.tar")
+        left = list((desk.directory / "small").iterdir())
+
+    assert (1, ["small/linkerd.tar: No space left on device"]) == (said.code, said.sentences)
+    assert [] == left
 
 
 def test_what_is_no_archive(desk: Desk, fake: FakeRegistry) -> None:
