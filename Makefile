@@ -45,8 +45,8 @@ EVERY ?= 5s
 soak: .venv/dev.stamp  ## the service for a long time, with faults and restarts: [MINUTES=30] [EVERY=5s] [SEED=1]
 	$(BIN)/python -m tests.soak --minutes $(MINUTES) --every $(EVERY) $(if $(SEED),--seed $(SEED))
 
-kubernetes: .venv/dev.stamp  ## ConfigMaps in a real cluster: KUBE_APISERVER=PROGRAM, an etcd on PATH
-	KUBE_APISERVER=$(KUBE_APISERVER) $(PYTEST) -q tests/kubernetes/test_api.py
+kubernetes: .venv/dev.stamp  ## ConfigMaps and the chart in a real cluster: KUBE_APISERVER=PROGRAM, an etcd on PATH
+	KUBE_APISERVER=$(KUBE_APISERVER) $(PYTEST) -q tests/kubernetes/test_api.py tests/chart/test_cluster.py
 
 HELM ?= helm
 COUNT ?= 100

@@ -23,13 +23,11 @@ import structlog
 from mirror import record as records
 from mirror.destinations.mirror import Mirror
 from mirror.errors import ArchiveError, BadReference, ManifestError, MirrorError, Refused, UsageError
-from mirror.http.gate import Gate
 from mirror.inventory import Surveyor, Wanted
 from mirror.library import charts_at, provenance_at
 from mirror.linkerd.parts import Chart, Parts
 from mirror.linkerd.release import Release, Selector
 from mirror.oci.archive import Archive
-from mirror.oci.blob import Body
 from mirror.oci.content import Descriptor, Digest, Platform
 from mirror.oci.copy import Graph, read_graph
 from mirror.oci.manifest import Manifest, restricted
@@ -38,11 +36,12 @@ from mirror.oci.reference import Reference, Repository
 from mirror.oci.referrers import COSIGN_SUFFIXES
 from mirror.oci.remembering import Remembering
 from mirror.oci.storage import Source
+from mirror.oci.through import Through
 from mirror.plan import RECORD_NAME, check_accepted, targets
 from mirror.record import Kept, Record, RecordedChart, RecordedImage
 from mirror.report import ExportReport, PlanReport, SyncReport
 from mirror.signatures import Signatures
-from mirror.sync import Progress, Syncer
+from mirror.sync import Move, Progress, Syncer
 from mirror.tasks import gather
 from mirror.trust.seal import Seal
 
@@ -175,43 +174,28 @@ def _yields(index: Manifest, platforms: tuple[Platform, ...], mirrored: Digest) 
 
 
 @dataclass(frozen=True, slots=True)
-class _AsUpstream:
-    """What is *held* of one repository, with what its records keep, as it was upstream; a Source."""
+class _AsUpstream(Through):
+    """What *source* holds of one repository, with what its records keep, as it was upstream; a Source."""
 
-    held: Source
     upstream: Mapping[Digest, Digest]
     """By the digest that is held, the one that it was made of."""
     known: Mapping[Digest, Manifest]
     """Indexes of which a part is held, and signatures that a registry did not take."""
 
-    @property
-    def name(self) -> str:
-        return self.held.name
-
-    @property
-    def gate(self) -> Gate:
-        return self.held.gate
-
     async def head(self, version: str | Digest) -> Digest | None:
         if isinstance(version, Digest) and version in self.known:
             return version
-        found = await self.held.head(version)
+        found = await self.source.head(version)
         return found if found is None or isinstance(version, Digest) else self.upstream.get(found, found)
 
     async def manifest(self, version: str | Digest) -> Manifest:
         known = self.known.get(version) if isinstance(version, Digest) else None
-        return known or await self.held.manifest(version)
+        return known or await self.source.manifest(version)
 
     async def referrers(self, subject: Digest) -> tuple[Descriptor, ...]:
         kept = {each.digest: each.descriptor for each in self.known.values() if each.subject == subject}
-        listed = {each.digest: each for each in await self.held.referrers(subject)}
+        listed = {each.digest: each for each in await self.source.referrers(subject)}
         return tuple((kept | listed).values())
-
-    async def has_blob(self, blob: Descriptor) -> bool:
-        return await self.held.has_blob(blob)
-
-    async def open_blob(self, blob: Descriptor, *, offset: int = 0) -> Body:
-        return await self.held.open_blob(blob, offset=offset)
 
 
 @dataclass(slots=True)
@@ -333,9 +317,10 @@ class Importer:
         Raises ArchiveError for an archive that is cut off, altered, or not enough for what the mirror holds.
         """
         name = self.archive.where
-        self.progress.image_started(name, self.archive.size)
-        await self.archive.check(lambda count: self.progress.advanced(name, count))
-        self.progress.image_finished(name, "checked")
+        move = Move(name)
+        self.progress.image_started(move, self.archive.size)
+        await self.archive.check(lambda count: self.progress.advanced(move, count))
+        self.progress.image_finished(move, "checked")
         graphs = await self.archive.graphs()
         cargo = await Cargo.of(name, self.archive.repository, _releases(self.archive), self.mirror.seal)
         if problems := await cargo.problems():

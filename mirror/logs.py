@@ -51,17 +51,18 @@ def configure(log_format: Format, level: str) -> None:
     """Afterwards every logger of the process writes to stderr, at *level* and above."""
     is_json = log_format == "json" or (log_format == "auto" and not sys.stderr.isatty())
     if is_json:
-        rendering: list[Any] = [structlog.processors.format_exc_info, redacted, structlog.processors.JSONRenderer()]
+        renderer: Any = structlog.processors.JSONRenderer()
     else:
         colors = sys.stderr.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-        plain = structlog.dev.plain_traceback
-        rendering = [redacted, structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=plain)]
+        renderer = structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=structlog.dev.plain_traceback)
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True, key="timestamp"),
-            *rendering,
+            structlog.processors.format_exc_info,  # before what redacts: a traceback tells what an exception says
+            redacted,
+            renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
         logger_factory=_Stderr,

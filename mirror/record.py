@@ -18,8 +18,8 @@ import asyncio
 import json
 import re
 from base64 import b64decode, b64encode
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -30,9 +30,9 @@ from mirror.errors import BadReference, ManifestError, MirrorError, NotFound, Re
 from mirror.linkerd.parts import ChartFacts, Control, Image
 from mirror.linkerd.release import Newest, Release, select
 from mirror.oci.blob import Upload
-from mirror.oci.content import Descriptor, Digest
+from mirror.oci.content import SIZE_END, Descriptor, Digest
 from mirror.oci.copy import read_small
-from mirror.oci.manifest import OCI_MANIFEST, Manifest
+from mirror.oci.manifest import OCI_MANIFEST, Manifest, nests_deep
 from mirror.oci.reference import Reference, Repository
 from mirror.oci.referrers import Untaken
 from mirror.oci.storage import Destination, Source
@@ -46,6 +46,7 @@ SIGNATURE = "dev.linkerd-mirror.record.signature"
 CONFIG_TYPE = "application/vnd.linkerd-mirror.record.config.v1+json"
 LAYER_TYPE = "application/vnd.linkerd-mirror.record.v1+json"
 UNSEALED = Seal()
+_REMEDY = "a newer mirror wrote it, or it is damaged; remove that tag to have the release recorded anew"
 _LAYER_MAX = 16 * 1024 * 1024
 
 log = structlog.get_logger()
@@ -175,16 +176,28 @@ async def read(records: Source, release: str, seal: Seal = UNSEALED) -> Record |
         raise ManifestError(f"{where} is not a record of mirror's: something else was pushed there; remove that tag")
     if problem := await seal.problem(_sealed(text, manifest.config.digest), manifest.annotations.get(SIGNATURE, "")):
         raise Refused(f"{where}: {problem}: if it is yours, remove that tag to have the release recorded anew")
-    try:
+    with parsing(f"{where}: the record", remedy=_REMEDY):
         record = _parsed(json.loads(text))
-    except (ValueError, KeyError, TypeError, AttributeError, BadReference, RecursionError) as exc:
-        raise ManifestError(
-            f"{where}: the record cannot be read ({exc!r}): a newer mirror wrote it, or it is damaged; remove that tag "
-            "to have the release recorded anew"
-        ) from exc
     if record.release != release:
         raise ManifestError(f"{where} is not the record of {release}, it is of {record.release}; remove that tag")
     return record
+
+
+@contextmanager
+def parsing(what: str, *, remedy: str) -> Iterator[None]:
+    """What others may have written is parsed inside: whatever shows that it is not ours leaves as a ManifestError."""
+    try:
+        yield
+    except (
+        ArithmeticError,
+        AttributeError,
+        BadReference,
+        LookupError,
+        RecursionError,
+        TypeError,
+        ValueError,
+    ) as exc:
+        raise ManifestError(f"{what} cannot be read ({exc!r}): {remedy}") from exc
 
 
 async def recorded(records: Destination) -> tuple[Release, ...]:
@@ -243,20 +256,19 @@ async def write(records: Destination, record: Record, *, verified_at: datetime, 
 
 async def with_evidence(records: Source, record: Record) -> tuple[RecordedImage, ...]:
     """The images of *record* with the evidence that its layer has of them, what only `kept` gives left out."""
-    try:
-        entries = {entry["reference"]: entry.get("evidence") for entry in await _layer(records, record.release)}
+    document = await _layer(records, record.release)
+    with parsing(f"{records.name}:{record.release}: its evidence", remedy=_REMEDY):
+        entries = {entry["reference"]: entry.get("evidence") for entry in _entries(document)}
         return tuple(
             replace(image, evidence=_parsed_evidence(found)) if (found := entries.get(image.image.reference)) else image
             for image in record.images
         )
-    except (StopIteration, ValueError, KeyError, TypeError, AttributeError) as exc:
-        raise ManifestError(f"{records.name}:{record.release}: its evidence cannot be read: {exc!r}") from exc
 
 
 def _parsed_evidence(evidence: Mapping[str, Any]) -> Evidence:
     return Evidence(
         media_type=_text(evidence["mediaType"]),
-        size=int(evidence["size"]),
+        size=_size(evidence["size"]),
         platforms=tuple(map(_text, evidence["platforms"])),
         referrers=tuple(map(_text, evidence["referrers"])),
         statements=tuple(map(_text, evidence.get("unsignedStatements", ()))),
@@ -277,14 +289,10 @@ async def kept(records: Source, record: Record) -> Mapping[str, Kept]:
     """By reference, what the layer of *record* keeps of those of its images that need it."""
     if not any(image.keeps_signature or image.digests.upstream != image.digests.mirrored for image in record.images):
         return {}
-    try:
-        return {
-            entry["reference"]: _parsed_kept(entry["evidence"])
-            for entry in await _layer(records, record.release)
-            if "evidence" in entry
-        }
-    except (StopIteration, ValueError, KeyError, TypeError, AttributeError, BadReference) as exc:
-        raise ManifestError(f"{records.name}:{record.release}: what is kept there cannot be read: {exc!r}") from exc
+    document = await _layer(records, record.release)
+    with parsing(f"{records.name}:{record.release}: what is kept there", remedy=_REMEDY):
+        entries = _entries(document)
+        return {entry["reference"]: _parsed_kept(entry["evidence"]) for entry in entries if "evidence" in entry}
 
 
 def _parsed_kept(evidence: Mapping[str, Any]) -> Kept:
@@ -297,11 +305,20 @@ def _parsed_untaken(entry: Mapping[str, Any]) -> Untaken:
     return Untaken(Manifest.parse(_text(entry["manifest"]).encode(), where="a record"), _text(entry["reason"]), blobs)
 
 
-async def _layer(records: Source, release: str) -> list[dict[str, Any]]:
-    """The entries of the images in the layer of the record of *release*."""
+async def _layer(records: Source, release: str) -> bytes:
+    """The layer of the record of *release*; raises ManifestError where it has none."""
     manifest = await records.manifest(release)
-    layer = next(blob for blob in manifest.blobs if blob.media_type == LAYER_TYPE)
-    entries: list[dict[str, Any]] = json.loads(await read_small(records, layer, bound=_LAYER_MAX))["images"]
+    layer = next((blob for blob in manifest.blobs if blob.media_type == LAYER_TYPE), None)
+    if layer is None:
+        raise ManifestError(f"{records.name}:{release}: the record has no evidence: {_REMEDY}")
+    return await read_small(records, layer, bound=_LAYER_MAX)
+
+
+def _entries(layer: bytes) -> list[dict[str, Any]]:
+    """What *layer* says of each image; to be parsed."""
+    entries: list[dict[str, Any]] = json.loads(layer)["images"]
+    if nests_deep(entries):  # evidence that is carried over is written again
+        raise ValueError("it nests too deep")
     return entries
 
 
@@ -309,11 +326,14 @@ async def _kept_evidence(records: Destination, record: Record) -> Mapping[str, A
     """By reference, what the layer of the record before says of images that were only kept."""
     if all(image.evidence for image in record.images):
         return {}
+    where = f"{records.name}:{record.release}"
     try:
-        entries = await _layer(records, record.release)
-        return {entry["reference"]: entry["evidence"] for entry in entries if "evidence" in entry}
-    except (MirrorError, StopIteration, ValueError, KeyError, TypeError) as exc:
-        log.warning("record.evidence_lost", where=f"{records.name}:{record.release}", reason=str(exc))
+        document = await _layer(records, record.release)
+        with parsing(f"{where}: its evidence", remedy=_REMEDY):
+            entries = _entries(document)
+            return {entry["reference"]: entry["evidence"] for entry in entries if "evidence" in entry}
+    except MirrorError as exc:
+        log.warning("record.evidence_lost", where=where, reason=str(exc))
         return {}
 
 
@@ -518,6 +538,13 @@ def _chart_name(value: object) -> str:
 def _text(value: object) -> str:
     if not isinstance(value, str):
         raise TypeError(f"{value!r} is not a string")
+    value.encode()  # it is told of: raises UnicodeEncodeError for half of a UTF-16 pair
+    return value
+
+
+def _size(value: object) -> int:
+    if not isinstance(value, int) or not 0 <= value < SIZE_END:
+        raise ValueError(f"{str(value)[:30]} is not a size")
     return value
 
 

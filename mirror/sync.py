@@ -46,12 +46,21 @@ _RELEASES_AT_ONCE = 4  # while one waits for its last blob, its proof or a far r
 log = structlog.get_logger()
 
 
+@dataclass(slots=True, eq=False)
+class Move:
+    """An image, or an archive, on its way to one place: at the same moment *reference* may be on its way to another."""
+
+    reference: str
+    sent: int = field(default=0, init=False)
+    """Bytes."""
+
+
 class Progress(Protocol):
     """Who is told how the copies go; `advanced` comes from worker threads."""
 
-    def image_started(self, reference: str, size: int) -> None: ...
-    def advanced(self, reference: str, count: int) -> None: ...
-    def image_finished(self, reference: str, outcome: str) -> None: ...
+    def image_started(self, move: Move, size: int) -> None: ...
+    def advanced(self, move: Move, count: int) -> None: ...
+    def image_finished(self, move: Move, outcome: str) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,28 +174,21 @@ class Syncer:
         self, copier: Copier, plan: ReleasePlan, image: ImagePlan
     ) -> tuple[ImageReport, RecordedImage | None]:
         begin = time.monotonic()
-        reference = image.image.reference
-        sent = 0
-
-        def count(chunk: int) -> None:
-            nonlocal sent
-            sent += chunk
-            self.progress.advanced(reference, chunk)
-
+        move = Move(image.image.reference)
         try:
-            result = await self._carry_out(copier, plan, image, count)
+            result = await self._carry_out(copier, plan, image, move)
         except Refused as exc:
             cause: Cause = "taken" if isinstance(exc, TagTaken) else "signature"
             result = _Result("refused", image.recorded, reason=str(exc), cause=cause)
         except MirrorError as exc:
             result = _Result("failed", image.recorded, reason=str(exc))
         report = ImageReport(
-            reference=reference,
+            reference=move.reference,
             target=plan.mirror.target(image.target),
             place=image.target,
             outcome=result.outcome,
             digest=result.digest,
-            size=max(sent, 0),
+            size=max(move.sent, 0),
             seconds=time.monotonic() - begin,
             reason=result.reason,
             cause=result.cause,
@@ -194,16 +196,14 @@ class Syncer:
             verdict=result.verdict,
         )
         _tell(plan, report)
-        self.progress.image_finished(reference, result.outcome)
+        self.progress.image_finished(move, result.outcome)
         return report, result.recorded
 
     @property
     def _brings_referrers(self) -> bool:
         return self.surveyor.wanted.referrers != "off"
 
-    async def _carry_out(
-        self, copier: Copier, plan: ReleasePlan, image: ImagePlan, on_bytes: Callable[[int], None]
-    ) -> _Result:
+    async def _carry_out(self, copier: Copier, plan: ReleasePlan, image: ImagePlan, move: Move) -> _Result:
         action = image.action
         match action:
             case Keep(digest, warning):
@@ -219,37 +219,37 @@ class Syncer:
             case Fail(reason):
                 return _Result("failed", image.recorded, reason=reason)
             case Adopt() | Copy():
-                return await self._take_turn(copier, plan, image, action, on_bytes)
+                return await self._take_turn(copier, plan, image, move, action)
 
     async def _take_turn(
         self,
         copier: Copier,
         plan: ReleasePlan,
         image: ImagePlan,
+        move: Move,
         action: Adopt | Copy,
-        on_bytes: Callable[[int], None],
     ) -> _Result:
         """*action* is done; no other release of this run does anything to the same content meanwhile."""
         async with self._turns[plan.mirror.name, image.target.path, action.digest]:
             if isinstance(action, Copy):
                 if self._placed.get((plan.mirror.name, image.target)) != action.digest:
-                    return await self._copy(copier, plan, image, action, on_bytes)
+                    return await self._copy(copier, plan, image, move, action)
                 action = Adopt(action.upstream, action.digest, replaced=action.replaced)
-            return await self._adopt(copier, plan, image, action, on_bytes)
+            return await self._adopt(copier, plan, image, move, action)
 
     async def _adopt(
         self,
         copier: Copier,
         plan: ReleasePlan,
         image: ImagePlan,
+        move: Move,
         action: Adopt,
-        on_bytes: Callable[[int], None],
     ) -> _Result:
         """What is there is whole; where it is not, it is copied."""
         graph, problems = await walk(plan.mirror.repository(image.target.path), action.digest)
         if graph is None or problems:
             log.warning("sync.found_incomplete", target=plan.mirror.target(image.target), problems=problems)
-            return await self._copy(copier, plan, image, action, on_bytes)
+            return await self._copy(copier, plan, image, move, action)
         source, destination = self._places(plan, image)
         found = await self._referrers(source, action.upstream)
         verdict = await self._admitted(image, action.upstream, found, source)
@@ -266,8 +266,8 @@ class Syncer:
         copier: Copier,
         plan: ReleasePlan,
         image: ImagePlan,
+        move: Move,
         action: Adopt | Copy,
-        on_bytes: Callable[[int], None],
     ) -> _Result:
         source, destination = self._places(plan, image)
         found = await self._referrers(source, action.upstream)
@@ -275,8 +275,13 @@ class Syncer:
         index = await source.manifest(action.upstream)
         graph = await read_graph(source, restricted(index, self.surveyor.wanted.platforms, where=source.name))
         await plan.mirror.prepare(image.target.path)
-        self.progress.image_started(image.image.reference, graph.size)
-        await copier.copy(source, destination, graph, on_bytes=on_bytes)
+        self.progress.image_started(move, graph.size)
+
+        def count(sent: int) -> None:
+            move.sent += sent
+            self.progress.advanced(move, sent)
+
+        await copier.copy(source, destination, graph, on_bytes=count)
         travelled = await self._bring(copier, source, destination, found, root=graph.root)
         await copier.place(source, destination, graph.root, tag=image.target.tag)
         self._placed[plan.mirror.name, image.target] = graph.root.digest

@@ -25,8 +25,14 @@ from tests.servers.tokens import TokenService, token_service
 if TYPE_CHECKING:
     from tests.servers.ecr import Ecr
 
-# How fast an example is, benchmarks measure; on a busy machine any of them may be slow.
-hypothesis.settings.register_profile("any machine", hypothesis.settings.default)
+# How fast an example is made and tried, benchmarks measure: on a busy machine any of them may be slow. Fixtures of a
+# property are meant to be shared by its examples.
+hypothesis.settings.register_profile(
+    "any machine",
+    hypothesis.settings.default,
+    deadline=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow, hypothesis.HealthCheck.function_scoped_fixture],
+)
 hypothesis.settings.load_profile("any machine")
 
 

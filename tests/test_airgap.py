@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given
+from hypothesis import given
 from hypothesis import settings as tries
 from hypothesis import strategies as st
 
@@ -538,7 +538,7 @@ class TestAltered:
         await export(near, file, RELEASE)
         return file.read_bytes()
 
-    @tries(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @tries(max_examples=40)
     @given(data=st.data())
     def test_any_byte_of_the_index(
         self, archive: bytes, beyond: Settings, fake: FakeRegistry, file: Path, data: st.DataObject

@@ -52,8 +52,15 @@ def mirror(**more: Any) -> Mirror:
 
 class TestFingerprint:
     def test_the_same_wishes(self) -> None:
-        """It is the same in every run."""
-        assert Wanted().fingerprint(mirror(), "off") == Wanted().fingerprint(mirror(), "off")
+        """It is the same in every run, and in every version: with another one all that is in step is planned anew."""
+        much = Wanted(
+            charts=("linkerd-viz", "linkerd-crds"),
+            platforms=(Platform("linux", "arm64"), Platform("linux", "amd64")),
+            pull_secrets=("b", "a"),
+        )
+
+        assert "465eb3c4e9eda886" == Wanted().fingerprint(mirror(), "off")
+        assert "6aed323ec717cf41" == much.fingerprint(mirror(), "require abc")
 
     @pytest.mark.parametrize(
         "other",

@@ -8,7 +8,7 @@ import logging
 import pytest
 import structlog
 
-from mirror.logs import configure, redact
+from mirror.logs import Format, configure, redact
 
 
 @pytest.mark.parametrize(
@@ -73,6 +73,27 @@ def test_a_console_is_readable(capsys: pytest.CaptureFixture[str]) -> None:
     assert "host=ghcr.io" in line
     assert "hunter2" not in line
     assert "\x1b" not in line
+
+
+def _fail() -> None:
+    behind = OSError("GET https://s3.example/x?X-Amz-Signature=hunter2 failed")
+    raise RuntimeError("Authorization: Bearer hunter2hunter2 at https://me:hunter2@ghcr.io/") from behind
+
+
+@pytest.mark.parametrize("log_format", ["json", "console"])
+def test_a_traceback_has_no_secrets(capsys: pytest.CaptureFixture[str], log_format: Format) -> None:
+    """Nor that of what was behind, nor one that another package logs."""
+    configure(log_format, "info")
+    try:
+        _fail()
+    except RuntimeError:
+        structlog.get_logger().exception("service.run_broke")
+        logging.getLogger("uvicorn.error").exception("it broke")
+
+    told = capsys.readouterr().err
+    assert 2 == told.count("OSError: GET https://s3.example/x?X-Amz-Signature=*** failed")
+    assert 2 == told.count("RuntimeError: Authorization: Bearer *** at https://***@ghcr.io/")
+    assert "hunter2" not in told
 
 
 def test_botocore_tells_us_and_nobody_else() -> None:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mirror import record as records
@@ -38,6 +38,9 @@ from tests.servers.fake import FakeRegistry
 
 RELEASE = "edge-26.8.1"
 NOW = datetime(2026, 8, 2, 12, 0, 5, tzinfo=UTC)
+
+_REFERENCE = f"cr.l5d.io/linkerd/web:{RELEASE}"
+_NESTED = f'{{"images": [{{"reference": "{_REFERENCE}", "evidence": {{"x": {"[" * 500}{"]" * 500}}}}}]}}'
 
 _texts = st.text(max_size=20)
 _names = st.text("abcxyz019", min_size=1, max_size=8)
@@ -99,6 +102,10 @@ _records = _plain_records.flatmap(
 )
 
 
+def _brief(parameter: object) -> str:
+    return str(parameter)[:40]
+
+
 @pytest.fixture
 async def repository(fake: FakeRegistry) -> AsyncIterator[Destination]:
     """Where records are kept."""
@@ -138,6 +145,18 @@ async def layer(repository: Destination) -> dict[str, Any]:
     return document
 
 
+async def relayer(repository: Destination, text: str | None) -> None:
+    """Somebody replaces the layer of the record, by one of another type without *text*."""
+    manifest = await repository.manifest(RELEASE)
+    data = (text or "").encode()
+    await content.upload(repository, data)
+    view = json.loads(manifest.raw)
+    blob = {"digest": str(Digest.of(data)), "size": len(data)}
+    view["config"] |= blob
+    view["layers"] = [{"mediaType": "a/b" if text is None else records.LAYER_TYPE, **blob}]
+    await repository.put_manifest(Manifest.parse(json.dumps(view).encode(), where="a test"), tag=RELEASE)
+
+
 async def claim(repository: Destination, summary: object, *, tag: str = RELEASE) -> None:
     """Somebody pushes what looks like a record."""
     await content.upload(repository, b"{}")
@@ -169,7 +188,7 @@ async def test_a_signature_that_the_registry_does_not_take_is_in_the_layer(repos
 
 
 class TestRoundTrip:
-    @settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+    @settings(max_examples=60)
     @given(_records)
     def test_what_is_written_is_read(self, written: Record) -> None:
         """Everything but the evidence, which planning does not need."""
@@ -267,6 +286,35 @@ class TestEvidence:
 
         assert [False] == ["evidence" in entry for entry in (await layer(repository))["images"]]
 
+    @pytest.mark.parametrize(
+        "damaged", [None, "", "null", '{"images": 1}', '{"images": [5]}', "[" * 100_000, _NESTED], ids=_brief
+    )
+    async def test_a_layer_that_is_damaged(self, repository: Destination, damaged: str | None) -> None:
+        """Or none of ours: who needs it is told in one sentence, and the record is written without it."""
+        await records.write(repository, record(image(evidence=evidence())), verified_at=NOW)
+        await relayer(repository, damaged)
+
+        for read in (records.kept, records.with_evidence):
+            with pytest.raises(ManifestError, match=rf"mirror-record:{RELEASE}: .*; remove that tag to have"):
+                await read(repository, record(replace(image(), keeps_signature=True)))
+        await records.write(repository, record(), verified_at=NOW)
+        assert [False] == ["evidence" in entry for entry in (await layer(repository))["images"]]
+
+    @pytest.mark.parametrize(
+        "change",
+        [{"size": 10**400}, {"size": -1}, {"size": "7"}, {"platforms": 5}, {"platforms": ["\ud800"]}],
+        ids=_brief,
+    )
+    async def test_what_is_none(self, repository: Destination, change: dict[str, object]) -> None:
+        """No report tells of it."""
+        await records.write(repository, record(image(evidence=evidence())), verified_at=NOW)
+        document = await layer(repository)
+        document["images"][0]["evidence"] |= change
+        await relayer(repository, json.dumps(document))
+
+        with pytest.raises(ManifestError, match="its evidence cannot be read"):
+            await records.with_evidence(repository, record())
+
     async def test_times(self, repository: Destination) -> None:
         """When the digests were first recorded, and when all was last verified."""
         await records.write(repository, record(), verified_at=NOW + timedelta(hours=1))
@@ -304,8 +352,10 @@ class TestClaims:
             records._summary(record()) | {"images": 7},
             records._summary(record()) | {"charts": [{"name": 7}]},
             records._summary(record()) | {"recordedAt": "yesterday"},
+            records._summary(record()) | {"recordedAt": "0001-01-01T00:00:00+14:00"},
             records._summary(record()) | {"missing": [[]]},
             records._summary(record()) | {"release": None},
+            records._summary(record()) | {"proof": "\ud800"},
         ],
         ids=lambda summary: str(summary)[:40],
     )

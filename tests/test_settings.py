@@ -407,6 +407,14 @@ class TestFile:
             'destinations: "../x" is not a name',
             id="name that is a path",
         ),
+        *(
+            pytest.param(
+                f'[channels."{name}"]\nchart_repository = "https://charts.example.com"',
+                f"channels: \"{name}\" is not a channel's name: expected 1 to 32 lower-case letters and digits",
+                id=f"channel {name}",
+            )
+            for name in ("my-edge", "my.edge", "my_edge", "Edge", "2edge")
+        ),
         pytest.param(
             "[retention]\nkeep = {egde = 3}",
             'retention: keep: there is no channel "egde": there is edge and stable',

@@ -20,7 +20,7 @@ from mirror.shard import Shard
 from tests.content import Image, artifact, attestation_of, attested, blob, image, index
 from tests.runs import asked, only, outcomes, plan, reasons, sync
 from tests.servers.distribution import Distribution
-from tests.servers.fake import ALWAYS, FakeRegistry, Fault, Response, answer, becomes, corrupt
+from tests.servers.fake import ALWAYS, FakeRegistry, Fault, Response, answer, becomes, corrupt, redirect
 from tests.servers.upstream import (
     BASE,
     CHARTS,
@@ -603,6 +603,17 @@ class TestOneFails:
         assert "" == tag(open_distribution, path, f"web:{RELEASE}")
         assert ["linkerd-control-plane.yaml", "linkerd-crds.yaml"] == [Path(f).name for f in only(report).overrides]
         assert "# of an earlier run\n" == old.read_text()
+
+    async def test_a_redirect_to_what_is_no_host(self, settings: Settings, upstream: Upstream) -> None:
+        """Of one blob: its image has failed, and says who sent us where."""
+        layer = next(digest for digest, data in upstream.images[WEB].children[0].blobs.items() if b"web" in data)
+        away = redirect("https://cdn..example.com/x")
+        upstream.registry.faults.append(Fault(f"GET .*/blobs/{layer}", away, times=ALWAYS))
+        report = await sync(settings)
+
+        assert 1 == report.exit_code
+        assert fields(all_are="copied", web="failed") == outcomes(only(report))
+        assert "gave a redirect to what is not an address of a server" in reasons(only(report))["web"]
 
     async def test_the_next_run_completes_it(self, settings: Settings, upstream: Upstream) -> None:
         """Only that image is copied, and its chart's values appear."""

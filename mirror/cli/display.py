@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from types import TracebackType
 
+    from mirror.sync import Move
+
 _REFRESHES_PER_SECOND = 8
 
 
@@ -41,11 +43,11 @@ class _Moving:
 
 
 class Display:
-    """A display that lives inside of a `with`; all calls are thread-safe, and ignore references not started."""
+    """A display that lives inside of a `with`; all calls are thread-safe, and ignore what was not started."""
 
     def __init__(self, console: Console | None = None) -> None:
         self._lock = threading.Lock()
-        self._images: dict[str, _Moving] = {}
+        self._images: dict[Move, _Moving] = {}
         self._done = 0  # bytes of images that are finished
         self._size = 0
         self._finished = 0
@@ -61,31 +63,31 @@ class Display:
     ) -> None:
         self._bars.stop()
 
-    def image_started(self, reference: str, size: int) -> None:
-        """*reference* is about to be copied: *size* bytes at most, fewer if the destination has some."""
-        task = self._bars.add_task(printable(_short(reference)), total=size or None)
+    def image_started(self, move: Move, size: int) -> None:
+        """*move* begins: *size* bytes at most, fewer if the destination has some."""
+        task = self._bars.add_task(printable(_short(move.reference)), total=size or None)
         with self._lock:
-            self._images[reference] = _Moving(task, size)
+            self._images[move] = _Moving(task, size)
             self._size += size
 
-    def advanced(self, reference: str, count: int) -> None:
-        """*count* more bytes of *reference* are done."""
+    def advanced(self, move: Move, count: int) -> None:
+        """*count* more bytes of *move* are done."""
         with self._lock:
-            if moving := self._images.get(reference):
+            if moving := self._images.get(move):
                 moving.count += count
 
-    def image_finished(self, reference: str, outcome: str) -> None:
-        """*reference* is done, with *outcome* as the report has it."""
+    def image_finished(self, move: Move, outcome: str) -> None:
+        """*move* is done, with *outcome* as the report has it."""
         with self._lock:
-            moving = self._images.pop(reference, None)
+            moving = self._images.pop(move, None)
             if moving is None:
                 return
             self._finished += 1
             self._done += moving.count
             self._size += moving.count - moving.size  # what was there already is no longer awaited
         self._bars.remove_task(moving.task)
-        style = "green" if outcome in ("copied", "kept", "adopted") else "red"
-        line = Text.assemble((f"{outcome:>8}", style), f"  {printable(reference)}  {human_size(moving.count)}")
+        style = "red" if outcome in ("failed", "refused") else "green"
+        line = Text.assemble((f"{outcome:>8}", style), f"  {printable(move.reference)}  {human_size(moving.count)}")
         self._bars.console.print(line, soft_wrap=True)
 
     def counted(self) -> Iterable[tuple[TaskID, int, int]]:

@@ -13,6 +13,7 @@ import click
 
 from mirror.cli import output
 from mirror.cli.options import to_option
+from mirror.destinations.ecr import iam
 
 if TYPE_CHECKING:
     from mirror.cli.main import Context
@@ -29,8 +30,8 @@ _STYLES: Final = {"ok": "green", "warning": "yellow", "failed": "bold red"}
     "--iam",
     "use",
     metavar="USE",
-    help="Print the least IAM policy for a use of the ECR destination, and do nothing else: sync, sync-create, "
-    "doctor-fix, verify or pull.",
+    help="Print the least IAM policy for a use of the ECR destination, and do nothing else: "
+    f"{', '.join(iam.USES[:-1])} or {iam.USES[-1]}.",
 )
 @output.output_option
 @click.pass_obj
@@ -78,7 +79,6 @@ async def _examine(context: Context, release: str, to: str, *, is_to_fix: bool) 
 def _policy(context: Context, to: str, use: str) -> str:
     """The least policy for *use* of the one ECR destination, as JSON."""
     from mirror.app import App
-    from mirror.destinations.ecr import iam
     from mirror.destinations.ecr.host import EcrHost
     from mirror.errors import UsageError
 

@@ -105,9 +105,12 @@ async def _export(
 
 
 async def _write(pack: Pack, out: BinaryIO, left_out: frozenset[Digest], progress: Progress | QuietProgress) -> None:
-    progress.image_started(pack.where, pack.size(left_out))
-    await pack.write(out, left_out=left_out, on_bytes=lambda count: progress.advanced(pack.where, count))
-    progress.image_finished(pack.where, "exported")
+    from mirror.sync import Move
+
+    move = Move(pack.where)
+    progress.image_started(move, pack.size(left_out))
+    await pack.write(out, left_out=left_out, on_bytes=lambda count: progress.advanced(move, count))
+    progress.image_finished(move, "exported")
 
 
 def _read(since: Path) -> str:

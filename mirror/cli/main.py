@@ -86,7 +86,7 @@ Exit codes:
   0    in step, or brought in step; the question was answered
   1    the world failed: network, refused credential, full disk, wrong bytes
   2    the input is wrong: an option, a configuration key, an unknown release
-  3    refused, a human must decide: a tag moved, or was taken
+  3    refused, a human must decide: a signature, a moved tag, a taken tag
   4    plan, verify, diff, audit, rewrite --strict: not in step
   130  interrupted
 

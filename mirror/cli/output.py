@@ -64,7 +64,7 @@ def output_option(function: Function) -> Function:
 
 def print_json(document: Mapping[str, Any]) -> None:
     """Prints *document* with its `schema`, its keys sorted."""
-    text = json.dumps({"schema": SCHEMA, **document}, indent=2, sort_keys=True, ensure_ascii=False)
+    text = _json(document)
     context = click.get_current_context(silent=True)
     if context is not None:
         context.meta[_ANSWERED] = True
@@ -75,8 +75,13 @@ def print_failure(meta: Mapping[str, Any], messages: Sequence[str], exit_code: i
     """Prints the JSON document of a failure, if by *meta* JSON was asked for and no document has been printed."""
     if meta.get(_FORMAT) != "json" or meta.get(_ANSWERED):
         return
-    error = {"messages": list(messages), "exit_code": exit_code}
-    _write(json.dumps({"schema": SCHEMA, "error": error}, indent=2, sort_keys=True, ensure_ascii=False))
+    _write(_json({"error": {"messages": list(messages), "exit_code": exit_code}}))
+
+
+def _json(document: Mapping[str, Any]) -> str:
+    text = json.dumps({"schema": SCHEMA, **document}, indent=2, sort_keys=True, ensure_ascii=False)
+    # half of a UTF-16 pair, as in a path that is not UTF-8: what UTF-8 cannot write, JSON can, as Python does
+    return text.encode(errors="backslashreplace").decode()
 
 
 def print_table(columns: Sequence[Column | str], rows: Iterable[Sequence[str | Cell]], *, title: str = "") -> None:

@@ -38,7 +38,8 @@ def command(
 ) -> int:
     r"""Say what a sync would do, and how many bytes it would send. Writes nothing.
 
-    Ends with 0 if all is in step, 4 if something is to be done, 3 if something would be refused.
+    Ends with 0 if all is in step, 4 if something is to be done, 3 if something would be refused, 1 if something could
+    not be planned, or not be compared with upstream.
 
     \b
     Examples:
@@ -93,17 +94,22 @@ def print_report(report: PlanReport) -> None:
             output.print_line(f"  {type(image.action).__name__.lower()} {image.reference}: {image.reason}")
     for line in (*report.notes, *report.problems):
         output.print_line(line)
-    counts = ", ".join(
-        f"{actions[action]} to {action}" for action in ("copy", "adopt", "refuse", "fail") if actions[action]
-    )
-    kept = actions["keep"]
+    parts = [f"{actions[action]} to {action}" for action in ("copy", "adopt", "refuse", "fail") if actions[action]]
     if not report.images and report.problems:
         return
+    apart = sum(isinstance(image.action, Keep) and not image.action.is_compared for image in report.images)
+    if apart:
+        parts.append(f"{apart} not compared with upstream")
+    if report.problems:
+        parts.append(output.counted(len(report.problems), "problem"))
     send = f"; {human_size(report.size)} to send" if report.size else ""
     stored = sum(report.storage.values())
     if stored != report.size:
         send += f", {human_size(stored)} to store where no blob is mounted"
+    kept = actions["keep"] - apart
+    if parts:
+        output.print_line(f"{', '.join(parts)}, {kept} in step{send}")
+        return
     kept_charts = sum(image.kind == "chart" for image in report.images)
     charts = f", {output.counted(kept_charts, 'chart')}" if kept_charts else ""
-    in_step = f"in step: {output.counted(kept - kept_charts, 'image')}{charts}"
-    output.print_line(f"{counts}, {kept} in step{send}" if counts else in_step)
+    output.print_line(f"in step: {output.counted(kept - kept_charts, 'image')}{charts}")

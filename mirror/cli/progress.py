@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from mirror.cli.display import Display
+    from mirror.sync import Move
 
 
 class Progress:
@@ -29,23 +30,23 @@ class Progress:
     ) -> None:
         self._closing.__exit__(kind, exc, trace)
 
-    def image_started(self, reference: str, size: int) -> None:
+    def image_started(self, move: Move, size: int) -> None:
         """See Display.image_started."""
         if self._display is None:
             from mirror.cli.display import Display
 
             self._display = self._closing.enter_context(Display())
-        self._display.image_started(reference, size)
+        self._display.image_started(move, size)
 
-    def advanced(self, reference: str, count: int) -> None:
+    def advanced(self, move: Move, count: int) -> None:
         """See Display.advanced."""
         if self._display is not None:
-            self._display.advanced(reference, count)
+            self._display.advanced(move, count)
 
-    def image_finished(self, reference: str, outcome: str) -> None:
+    def image_finished(self, move: Move, outcome: str) -> None:
         """See Display.image_finished."""
         if self._display is not None:
-            self._display.image_finished(reference, outcome)
+            self._display.image_finished(move, outcome)
 
 
 class QuietProgress:
@@ -58,6 +59,6 @@ class QuietProgress:
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None: ...
 
-    def image_started(self, reference: str, size: int) -> None: ...
-    def advanced(self, reference: str, count: int) -> None: ...
-    def image_finished(self, reference: str, outcome: str) -> None: ...
+    def image_started(self, move: Move, size: int) -> None: ...
+    def advanced(self, move: Move, count: int) -> None: ...
+    def image_finished(self, move: Move, outcome: str) -> None: ...

@@ -2,12 +2,13 @@
 
 With `-o json`:
 
-    done             whether it was deleted (--yes), or only planned
+    done             whether it was deleted (--yes), or only planned: then tags, manifests and bytes are what would go
     destinations[]   destination, place, notes[], problems[]
       releases[]     every recorded one: release, goes, reasons[] (why it goes, or why it stays)
       left[]         releases whose records were gone already: a run before was ended, and this one goes on with it
-      tags[]         what goes, as PATH:TAG below the prefix
-      manifests[]    what goes, as PATH@DIGEST
+      unfinished[]   releases that go, of which something is there still (problems[], notes[]): the next run goes on
+      tags[]         what went, as PATH:TAG below the prefix
+      manifests[]    what went, as PATH@DIGEST
       bytes          that nothing names afterwards, as far as was looked
 """
 
@@ -86,8 +87,12 @@ def _print(report: PruneReport) -> None:
 def _print_one(pruned: Pruned, *, is_done: bool) -> None:
     if pruned.fates:
         goes, stays = ("deleted", "kept") if is_done else ("would go", "stays")
-        rows = [(str(fate.release), goes if fate.goes else stays, "; ".join(fate.reasons)) for fate in pruned.fates]
-        rows += [(str(release), goes, "a run before was ended") for release in pruned.left]
+        gone = dict.fromkeys(pruned.unfinished, "unfinished")
+        rows = [
+            (str(fate.release), gone.get(fate.release, goes) if fate.goes else stays, "; ".join(fate.reasons))
+            for fate in pruned.fates
+        ]
+        rows += [(str(release), gone.get(release, goes), "a run before was ended") for release in pruned.left]
         output.print_table(["RELEASE", "", "WHY"], rows, title=pruned.place)
     for line in (*pruned.notes, *pruned.problems):
         output.print_line(f"{pruned.destination}: {line}")

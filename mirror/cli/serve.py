@@ -9,6 +9,7 @@ import click
 
 if TYPE_CHECKING:
     from mirror.cli.main import Context
+    from mirror.settings import Loaded
 
 
 @click.command(name="serve")
@@ -18,7 +19,7 @@ def command(context: Context) -> int:
 
     [schedule] says when, [server] where it answers: a page at /, /metrics, /livez, /readyz, /api/v1/status and the
     values. SIGHUP reads the configuration again; SIGTERM ends it within 5 seconds, in the middle of a blob too, with
-    exit code 0.
+    exit code 0. Destinations are those of [destinations]; without any it does not start.
 
     \b
     Examples:
@@ -34,5 +35,21 @@ def command(context: Context) -> int:
     from mirror.service.serve import Service
 
     ledger = Ledger()
-    configuration = Configuration(lambda: settings.load(context.config, context.environ), context.loaded, ledger)
+
+    def load() -> Loaded:
+        return _with_destinations(settings.load(context.config, context.environ))
+
+    configuration = Configuration(load, _with_destinations(context.loaded), ledger)
     return asyncio.run(Service(configuration, ledger, context.environ).run())
+
+
+def _with_destinations(loaded: Loaded) -> Loaded:
+    """*loaded*, which names destinations: raises SettingsError where a service would fill its working directory."""
+    from mirror.errors import SettingsError
+
+    if not loaded.settings.destinations:
+        where = loaded.path or "the configuration"
+        raise SettingsError(
+            f"{where}: destinations is empty: mirror serve needs one, such as [destinations.production]"
+        )
+    return loaded

@@ -7,14 +7,13 @@ import time
 from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
 from urllib.parse import urlsplit
 
 from mirror import record as records
 from mirror.doctor import diagnosis
 from mirror.errors import MirrorError, NotFound, Unreachable
 from mirror.findings import Finding
-from mirror.http.answer import Answer
+from mirror.http.answer import Answer, http_date
 from mirror.http.proxies import is_local
 from mirror.oci.content import Digest
 from mirror.oci.copy import read_small
@@ -274,8 +273,7 @@ def clock_ahead(answer: Answer, sent_at: datetime, came_at: datetime) -> timedel
     it from there.
     """
     try:
-        dated = parsedate_to_datetime(answer.headers.get("date", ""))
-        dated = dated.replace(tzinfo=dated.tzinfo or UTC)
+        dated = http_date(answer.headers.get("date", ""))
         age = timedelta(seconds=min(int(answer.headers.get("age", "0")), 10**9))
     except (ValueError, OverflowError):
         return None

@@ -28,6 +28,7 @@ from mirror.http.proxies import Proxy, is_local
 
 CONNECT_TIMEOUT_S = 5.0
 IDLE_TIMEOUT_S = 30.0
+EXCHANGE_TIMEOUT_S = 300.0  # for a request and its whole answer: a chart index may be of 64 MB
 REDIRECTS_MAX = 5
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 USER_AGENT = "linkerd-mirror"
@@ -110,12 +111,21 @@ def requested_wait(headers: Mapping[str, str], body: bytes, *, now: datetime) ->
         return float(value[:9])
     if value:
         try:
-            return max(0.0, (email.utils.parsedate_to_datetime(value).astimezone(UTC) - now).total_seconds())
+            return max(0.0, (http_date(value) - now).total_seconds())
         except (ValueError, OverflowError):
             pass
     text = body[:4096].decode(errors="replace").replace("\\u00b5", "µ").replace("\\u03bc", "μ")
     found = _RETRY_AFTER_MESSAGE.search(text)
     return go_duration(found.group(1)) if found else None
+
+
+def http_date(text: str) -> datetime:
+    """The moment that *text* says, in any form of RFC 9110 §5.6.7: in UTC, be it that no zone is in it.
+
+    Raises ValueError or OverflowError for what says none.
+    """
+    moment = email.utils.parsedate_to_datetime(text)
+    return moment.replace(tzinfo=moment.tzinfo or UTC).astimezone(UTC)
 
 
 def lowered(fields: Iterable[tuple[str, str]]) -> dict[str, str]:
@@ -161,8 +171,9 @@ def parsed_target(url: str, target: str) -> SplitResult | None:
     """*target* as *url*'s server means it; None where it names no host, or is no URL as it goes on a wire."""
     try:
         there = urlsplit(urljoin(url, target))
-        is_address = there.hostname and there.port != 0 and "@" not in there.netloc
-    except ValueError:  # a port out of range, a bracket without its pair
+        host = (there.hostname or "").encode("idna")  # as socket does, which raises the same
+        is_address = host and there.port != 0 and "@" not in there.netloc
+    except ValueError:  # a port out of range, a bracket without its pair, a label that is empty or too long
         return None
     return there if is_address and _ON_THE_WIRE.fullmatch(target) else None
 
@@ -186,7 +197,7 @@ def unreachable(host: str, exc: Exception, *, proxy: Proxy | None = None) -> Unr
         text = "no connection in time" if isinstance(exc, NoConnectionInTime) else "no answer in time"
     elif any(isinstance(cause, ssl.SSLError) and cause.reason in _NOT_TLS for cause in causes):
         text = 'it does not speak TLS: if it is meant to be plain, give its endpoint as "http://…"'
-    elif any(isinstance(cause, socket.gaierror) for cause in causes):
+    elif any(isinstance(cause, socket.gaierror | UnicodeError) for cause in causes):
         text = "its name cannot be resolved: check the name, and the network"
     through = f" through the proxy {proxy.url}" if proxy else ""
     return Unreachable(f"{host} cannot be reached{through}: {text or type(exc).__name__}")

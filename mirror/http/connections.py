@@ -282,7 +282,7 @@ class Exchange:
         is_well = False
         try:
             result = work()
-        except (OSError, http.client.HTTPException) as exc:
+        except (OSError, http.client.HTTPException, UnicodeError) as exc:  # the last of a name, before it is looked up
             if self._awaits and not self._is_aborted:
                 self._connections.meter.unanswered(self._host, self._awaits)
             raise self._unreachable(url(), exc) from exc

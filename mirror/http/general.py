@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
-from mirror.errors import ContentError
+from mirror.errors import ContentError, Unreachable
 from mirror.http.answer import (
     CONNECT_TIMEOUT_S,
     IDLE_TIMEOUT_S,
@@ -44,17 +44,9 @@ class GeneralClient:
         self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, *, bound: int
     ) -> Answer:
         """See Wire."""
-        idle = self.idle_timeout_s
-        request = httpx.Request(
-            method,
-            url,
-            headers={"User-Agent": USER_AGENT, **headers},
-            content=body,
-            extensions={"timeout": {"connect": CONNECT_TIMEOUT_S, "read": idle, "write": idle, "pool": None}},
-        )
         host, proxy = urlsplit(url).netloc, self.proxies.for_url(url)
         try:
-            response = await self._answered(host, request, proxy)
+            response = await self._answered(host, self._request(method, url, headers, body), proxy)
             try:
                 received = await self._bounded(response, bound, host, where=f"{method} {urlsplit(url).path}")
             finally:
@@ -65,10 +57,22 @@ class GeneralClient:
             raise unreachable(host, TimeoutError(), proxy=proxy) from exc
         except httpx.HTTPError as exc:
             raise unreachable(host, exc, proxy=proxy) from exc
+        except httpx.InvalidURL as exc:
+            raise Unreachable(f"{host} cannot be reached: {exc}", is_temporary=False) from exc
         if response.status_code == 407:
             raise refused_by_proxy(host, 407)
         fields = lowered((name.decode("latin-1"), value.decode("latin-1")) for name, value in response.headers.raw)
         return Answer(response.status_code, fields, received, url)
+
+    def _request(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None) -> httpx.Request:
+        idle = self.idle_timeout_s
+        return httpx.Request(
+            method,
+            url,
+            headers=httpx.Headers({"User-Agent": USER_AGENT, **headers}, encoding="latin-1"),  # as they are read
+            content=body,
+            extensions={"timeout": {"connect": CONNECT_TIMEOUT_S, "read": idle, "write": idle, "pool": None}},
+        )
 
     async def _answered(self, host: str, request: httpx.Request, proxy: Proxy | None) -> httpx.Response:
         begin = time.monotonic()

@@ -32,7 +32,7 @@ from mirror.http.connections import Connection, Connections, Exchange
 _REFUSAL_MAX = 64 * 1024  # bytes read of an error's body
 # distribution-spec v1.1 has 201 and 202; of a PATCH the others are taken too (ggcr, pkg/v1/remote/write.go)
 _TAKEN = {"PUT": frozenset({201, 204}), "PATCH": frozenset({201, 202, 204})}
-_CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(?:\d+|\*)")
+_CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-\d+/(?:\d+|\*)")
 
 Refusal = Callable[[Answer], MirrorError]
 """Makes the exception for an answer that is not the one wanted."""

@@ -8,6 +8,7 @@ Afterwards there is either an `Answer`, its body read whole and bounded, or an e
     general.GeneralClient      httpx: chart repositories and whatever else is no registry
 
 Rules it keeps:
+- an answer that comes byte by byte ends at EXCHANGE_TIMEOUT_S, though no wait for a byte was too long;
 - no cookies (Harbor answers 403 to a request that carries one), nothing read from the environment but proxies;
 - Authorization never goes to another host than the one it is for;
 - what is temporary is tried again, by this table, and nothing else is:
@@ -34,14 +35,21 @@ from urllib.parse import urlsplit
 
 import structlog
 
-from mirror.errors import TEMPORARY_STATUSES, TOO_MUCH, RegistryError, Unreachable
-from mirror.http.answer import REDIRECTS, REDIRECTS_MAX, Answer, checked_target, origin
-from mirror.http.gate import Gate
+from mirror.errors import TEMPORARY_STATUSES, TOO_MUCH, Unreachable
+from mirror.http.answer import (
+    EXCHANGE_TIMEOUT_S,
+    REDIRECTS,
+    REDIRECTS_MAX,
+    Answer,
+    checked_target,
+    origin,
+    unreachable,
+)
+from mirror.http.gate import WAIT_MAX_S, Gate, too_long
 from mirror.http.meter import retry_reason
 
 ATTEMPTS = 5
 CONNECT_PATIENCE_S = 15.0
-WAIT_MAX_S = 60.0
 WAIT_MIN_S = 0.25
 
 log = structlog.get_logger()
@@ -71,6 +79,7 @@ class Transport:
     wire: Wire
     gate: Gate = field(default_factory=Gate)
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    timeout_s: float = EXCHANGE_TIMEOUT_S
 
     async def __aenter__(self) -> Transport:
         return self
@@ -113,11 +122,8 @@ class Transport:
                     return answer
                 asked = answer.wait_s()
                 if asked is not None and asked > WAIT_MAX_S:
-                    raise RegistryError(
-                        f"{urlsplit(url).netloc} answers {answer.status} and asks us to wait {asked:.0f} s, "
-                        "which is too long: try again then",
-                        status=answer.status,
-                    )
+                    told = f"{urlsplit(url).netloc} answers {answer.status} and asks us to wait {asked:.0f} s"
+                    raise too_long(told, asked, status=answer.status)
                 wait, status = wait_before(attempt, asked), answer.status
                 log.debug(
                     "http.retried", method=method, host=urlsplit(url).netloc, attempt=attempt, status=answer.status
@@ -144,12 +150,16 @@ class Transport:
         content = body if body or method in ("POST", "PUT", "PATCH") else None
         async with self.gate:
             begin = time.monotonic()
-            answer = await self.wire.exchange(method, url, headers, content, bound=bound)
+            try:
+                async with asyncio.timeout(self.timeout_s):
+                    answer = await self.wire.exchange(method, url, headers, content, bound=bound)
+            except TimeoutError as exc:
+                raise unreachable(urlsplit(url).netloc, exc) from exc
             seconds = time.monotonic() - begin
-        if answer.status in TOO_MUCH:
-            self.gate.refused(answer.wait_s())
-        else:
-            self.gate.went_well(seconds)
+            if answer.status in TOO_MUCH:
+                self.gate.refused(answer.wait_s())
+            else:
+                self.gate.went_well(seconds)
         log.debug(
             "http.answered",
             method=method,

@@ -39,6 +39,7 @@ from urllib.parse import urljoin, urlsplit
 import yaml
 
 from mirror.errors import AccessDenied, ChartError, NotFound, UnknownRelease, UsageError
+from mirror.http.answer import parsed_target
 from mirror.linkerd.parts import Chart, Fetcher
 from mirror.linkerd.release import Release, nearest
 from mirror.tasks import gather
@@ -376,7 +377,7 @@ def _unique(name: str, entries: Sequence[_Fields]) -> Sequence[_Fields]:
 def _entry(name: str, fields: _Fields) -> ChartEntry:
     def text(key: str) -> str:
         value = fields.get(key, "")
-        if not isinstance(value, str | int | float | None):
+        if not isinstance(value, str | int | float | None) or not str(value).isprintable():
             raise ChartError(f"the chart index has something else than a text as {key} of a version of {name}")
         return "" if value in (None, "null", "~") else str(value)
 
@@ -401,9 +402,9 @@ def _time(text: str, what: str) -> datetime | None:
         return None
     try:
         time = datetime.fromisoformat(text)
-    except ValueError as exc:
+        return (time if time.tzinfo else time.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError) as exc:
         raise ChartError(f"the chart index has {text[:100]!r} as the time when {what} was created") from exc
-    return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
 # --- archives --------------------------------------------------------------------------------------------------------
@@ -605,11 +606,12 @@ class ChartRepository:
         """Where the archive is; charts do not choose where we connect."""
         if not entry.urls:
             raise ChartError(f"{self.url}: the chart index has no address for {entry}")
-        url = urljoin(self.url, entry.urls[0])
-        ours, theirs = urlsplit(self.url), urlsplit(url)
+        ours, theirs = urlsplit(self.url), parsed_target(self.url, entry.urls[0])
+        if theirs is None:
+            raise ChartError(f"{self.url}: the chart index says that {entry} is at what is not an address of a server")
         if (ours.scheme, ours.netloc) != (theirs.scheme, theirs.netloc):
             raise ChartError(
                 f"{self.url}: the chart index says that {entry} is at {theirs.scheme}://{theirs.hostname}, "
                 f"which is another host than its own"
             )
-        return url
+        return theirs.geturl()

@@ -16,12 +16,13 @@ from functools import total_ordering
 
 from mirror.errors import UsageError
 
+CHANNEL = r"[a-z][a-z0-9]{0,31}"
+"""What a channel may be called: as its releases begin, and so without a dash."""
 _NUMBER = r"(?:0|[1-9][0-9]{0,8})"
-_CHANNEL = r"[a-z][a-z0-9]{0,31}"
 _RELEASE = re.compile(
-    rf"({_CHANNEL})-({_NUMBER}\.{_NUMBER}\.{_NUMBER})(?:-([0-9A-Za-z][0-9A-Za-z.-]{{0,40}}))?", re.ASCII
+    rf"({CHANNEL})-({_NUMBER}\.{_NUMBER}\.{_NUMBER})(?:-([0-9A-Za-z][0-9A-Za-z.-]{{0,40}}))?", re.ASCII
 )
-_SELECTOR = re.compile(rf"({_CHANNEL})(?::([1-9][0-9]{{0,3}}))?", re.ASCII)
+_SELECTOR = re.compile(rf"({CHANNEL})(?::([1-9][0-9]{{0,3}}))?", re.ASCII)
 _PROJECT_VERSION = re.compile(rf"({_NUMBER})\.({_NUMBER})", re.ASCII)
 _NEAREST = 3
 

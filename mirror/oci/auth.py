@@ -152,7 +152,7 @@ class DockerConfiguration:
             config = json.loads(self.path.read_bytes())
         except (FileNotFoundError, NotADirectoryError):
             return None
-        except (OSError, ValueError) as exc:
+        except (OSError, ValueError, RecursionError) as exc:
             raise SettingsError(f"the Docker configuration {self.path} cannot be read: {exc}") from exc
         if not isinstance(config, dict):
             raise SettingsError(f"the Docker configuration {self.path} is not a JSON object")
@@ -228,7 +228,7 @@ def _ask_helper(helper: str, key: str, *, timeout_s: float) -> Credential | None
     try:
         said = json.loads(output)
         username, secret = str(said["Username"]), str(said["Secret"])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise AccessDenied(f"{program} gave something other than a credential for {key}") from None
     found = Credential(identity_token=secret) if username == "<token>" else Credential(username, secret)
     return replace(found, origin=program)
@@ -440,7 +440,7 @@ def _parse_token(answer: Answer, host: str) -> _Token:
         said = json.loads(answer.body)
         value = said.get("token") or said.get("access_token")
         life = float(said.get("expires_in") or _TOKEN_LIFE_S)
-    except (ValueError, AttributeError, TypeError, RecursionError) as exc:
+    except (ValueError, AttributeError, OverflowError, TypeError, RecursionError) as exc:
         raise RegistryError(f"{host}: the token service's answer cannot be read") from exc
     if not isinstance(value, str) or not re.fullmatch(r"[\x21-\x7e]+", value):
         raise RegistryError(f"{host}: the token service gave no token")

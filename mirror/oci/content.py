@@ -17,7 +17,9 @@ from mirror.errors import BadReference, ContentError, ManifestError
 
 # image-spec v1.1 descriptor.md#registered-algorithms; blake3 is not in any registry we write to.
 _HEX_LENGTH = {"sha256": 64, "sha512": 128}
+SIZE_END = 2**63  # image-spec v1.1 descriptor.md#properties: size is an int64
 _HEX = re.compile(r"[0-9a-f]+")
+_WORD = re.compile(r"[A-Za-z0-9._-]*")
 
 
 class Hasher(Protocol):
@@ -71,11 +73,18 @@ class Digest:
 
 @dataclass(frozen=True, slots=True)
 class Platform:
-    """An operating system and an architecture, with a variant where one matters (`linux/arm/v7`)."""
+    """An operating system and an architecture, with a variant where one matters (`linux/arm/v7`).
+
+    Words as Go's GOOS and GOARCH (image-spec v1.1 image-index.md, platform); indexes are seen to leave them empty.
+    """
 
     os: str
     architecture: str
     variant: str = ""
+
+    def __post_init__(self) -> None:
+        if not all(map(_WORD.fullmatch, (self.os, self.architecture, self.variant))):
+            raise BadReference(f"{str(self)[:140]!r} is not a platform: expected words as linux, amd64 and v8")
 
     @classmethod
     def parse(cls, text: str) -> Platform:
@@ -107,8 +116,8 @@ class Descriptor:
     """The content lives outside of the registry (`urls`, nondistributable layers) and is not copied."""
 
     def __post_init__(self) -> None:
-        if self.size < 0:
-            raise ManifestError(f"{self.digest} is promised a negative size ({self.size})")
+        if not 0 <= self.size < SIZE_END:
+            raise ManifestError(f"{self.digest} is promised a size that is none ({str(self.size)[:30]})")
 
 
 def verified(data: bytes, digest: Digest, *, where: str) -> bytes:

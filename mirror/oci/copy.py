@@ -28,16 +28,19 @@ from typing import Generic, TypeVar
 import structlog
 
 from mirror.errors import ContentError, ManifestError, MirrorError, NotFound, RegistryError, Unreachable
+from mirror.http.answer import EXCHANGE_TIMEOUT_S, unreachable
 from mirror.oci.blob import Reading, Upload
 from mirror.oci.content import Descriptor, Digest
 from mirror.oci.manifest import Manifest
 from mirror.oci.storage import Destination, Source
 from mirror.oci.transfer import OnBytes, Transfer
-from mirror.tasks import gather, in_thread
+from mirror.tasks import gather, gather_some, in_thread
 
 BLOBS_AT_ONCE = 32  # each is held to its source's and its destination's gates beside
 DEPTH_MAX = 4
 MANIFESTS_MAX = 2000
+MANIFESTS_SIZE_MAX = 16 * 1024 * 1024  # bytes of all manifests of an image: Linkerd's have some ten thousand
+MANIFESTS_AT_ONCE = 16
 _MISSING_CONTENT = frozenset({"MANIFEST_BLOB_UNKNOWN", "BLOB_UNKNOWN", "MANIFEST_UNKNOWN", "MANIFEST_INVALID"})
 
 log = structlog.get_logger()
@@ -62,9 +65,32 @@ class Graph:
         return sum(blob.size for blob in self.blobs)
 
 
+@dataclass(slots=True)
+class Bounded:
+    """Reads manifests that a server lists, and keeps count of their bytes, whatever it has promised of them."""
+
+    source: Source
+    where: str
+    _left: int = field(default=MANIFESTS_SIZE_MAX, init=False)
+
+    async def manifest(self, version: str | Digest) -> Manifest:
+        """See Source; raises ManifestError for the one with which all are larger than MANIFESTS_SIZE_MAX."""
+        manifest = await self.source.manifest(version)
+        self._left -= manifest.size
+        if self._left < 0:
+            raise ManifestError(
+                f"{self.where}: its manifests are larger than {MANIFESTS_SIZE_MAX} bytes together, which is refused"
+            )
+        return manifest
+
+
 async def read_graph(source: Source, root: Manifest) -> Graph:
-    """Reads every manifest below *root* once, by digest; raises ContentError for a child that the source lacks."""
+    """Reads every manifest below *root* once, by digest; raises ContentError for a child that the source lacks.
+
+    Raises ManifestError where there are more, or larger ones, than an image can have.
+    """
     found, level, depth = {root.digest: root}, [root], 0
+    bounded = Bounded(source, f"{source.name}@{root.digest}")
     while promises := [(parent, child) for parent in level for child in parent.children]:
         depth += 1
         wanted = {child.digest: (parent, child) for parent, child in promises if child.digest not in found}
@@ -72,7 +98,8 @@ async def read_graph(source: Source, root: Manifest) -> Graph:
             raise ManifestError(f"{source.name}@{root.digest}: indexes nest more than {DEPTH_MAX} deep")
         if len(found) + len(wanted) > MANIFESTS_MAX:
             raise ManifestError(f"{source.name}@{root.digest}: more than {MANIFESTS_MAX} manifests are below it")
-        level = await gather(*(_child(source, parent, child) for parent, child in wanted.values()))
+        children = (_child(bounded, parent, child) for parent, child in wanted.values())
+        level = await gather_some(children, at_once=MANIFESTS_AT_ONCE)
         found |= {manifest.digest: manifest for manifest in level}
         for _, child in promises:
             if (size := found[child.digest].size) != child.size:
@@ -83,13 +110,13 @@ async def read_graph(source: Source, root: Manifest) -> Graph:
     return Graph(root, tuple(found[digest] for digest in order.static_order() if digest != root.digest))
 
 
-async def _child(source: Source, parent: Manifest, promise: Descriptor) -> Manifest:
+async def _child(bounded: Bounded, parent: Manifest, promise: Descriptor) -> Manifest:
     try:
-        return await source.manifest(promise.digest)
+        return await bounded.manifest(promise.digest)
     except NotFound as exc:
         raise ContentError(
-            f"{source.name}@{parent.digest}: the index lists {promise.digest} ({promise.platform or 'no platform'}), "
-            "which is not there: the image is incomplete"
+            f"{bounded.source.name}@{parent.digest}: the index lists {promise.digest} "
+            f"({promise.platform or 'no platform'}), which is not there: the image is incomplete"
         ) from exc
 
 
@@ -115,6 +142,7 @@ class Once(Generic[K]):
         task = self._tasks.get(key)
         if task is None or (task.done() and (task.cancelled() or task.exception() is not None)):
             task = self._tasks[key] = asyncio.create_task(work())
+            task.add_done_callback(_noted)
         self._waiting[task] += 1
         try:
             await asyncio.shield(task)
@@ -127,6 +155,12 @@ class Once(Generic[K]):
                         self.forget(key)
                     task.cancel()
                     await asyncio.wait([task])
+
+
+def _noted(task: asyncio.Task[None]) -> None:
+    """What *task* failed with is not logged where nobody waits for it any more; whoever waits is told."""
+    if not task.cancelled():
+        task.exception()
 
 
 @dataclass(slots=True)
@@ -286,20 +320,30 @@ async def read_blob(source: Source, blob: Descriptor, threads: ThreadPoolExecuto
     await _read(source, blob, threads, lambda _chunk: None)
 
 
-async def read_small(source: Source, blob: Descriptor, *, bound: int) -> bytes:
-    """The bytes of *blob*, verified; raises ContentError for one that is larger than *bound* or not as promised."""
+async def read_small(source: Source, blob: Descriptor, *, bound: int, timeout_s: float = EXCHANGE_TIMEOUT_S) -> bytes:
+    """The bytes of *blob*, verified, as a small request's answer is; *timeout_s* does not count the wait for a place.
+
+    Raises ContentError for one that is larger than *bound* or not as promised.
+    """
     if blob.size > bound:
         raise ContentError(f"{source.name}: blob {blob.digest} of {blob.size} bytes is larger than {bound}, refused")
     data = bytearray()
     with ThreadPoolExecutor(1, thread_name_prefix="small") as threads:
-        await _read(source, blob, threads, data.extend)
+        try:
+            await _read(source, blob, threads, data.extend, timeout_s=timeout_s)
+        except TimeoutError as exc:
+            raise unreachable(f"{source.name}@{blob.digest}", exc) from exc
     return bytes(data)
 
 
 async def _read(
-    source: Source, blob: Descriptor, threads: ThreadPoolExecutor, on_chunk: Callable[[memoryview], None]
+    source: Source,
+    blob: Descriptor,
+    threads: ThreadPoolExecutor,
+    on_chunk: Callable[[memoryview], None],
+    timeout_s: float | None = None,
 ) -> None:
     with closing(await source.open_blob(blob)) as body:
         reading = Reading(blob, where=source.name, on_chunk=on_chunk)
-        async with source.gate:
+        async with source.gate, asyncio.timeout(timeout_s):
             await in_thread(threads, lambda: reading.go_on(body), body)

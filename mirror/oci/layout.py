@@ -27,13 +27,13 @@ import json
 import os
 import secrets
 import threading
-import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from mirror.errors import BadReference, ContentError, LayoutError, ManifestError, NotFound, RegistryError
 from mirror.http.gate import Gate
+from mirror.lock import locked, try_lock
 from mirror.oci.blob import Body, Upload
 from mirror.oci.content import Descriptor, Digest, verified
 from mirror.oci.manifest import INDEXES, MANIFESTS, OCI_INDEX, OCI_MANIFEST, SIZE_MAX, Manifest
@@ -45,8 +45,6 @@ _MARKER_SIZE_MAX = 4096
 _VERSION = "1.0.0"
 _INDEX = "index.json"
 _TEMPORARY = ".mirror-"
-_LOCK_WAIT_S = 60.0
-_LOCK_POLL_S = 0.01
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _FORBIDDEN = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
@@ -215,7 +213,7 @@ class Layout:
 
     def _replace_index(self, index: dict[str, Any]) -> None:
         path = self.directory / _INDEX
-        raw = json.dumps(index, ensure_ascii=False).encode()  # no indent: it is ten times slower, once a tag
+        raw = json.dumps(index).encode()  # no indent: it is ten times slower, once a tag
         if len(raw) > INDEX_SIZE_MAX:
             raise LayoutError(f"{path} would grow beyond {INDEX_SIZE_MAX} bytes: use another directory, or prune")
         blobs = self.directory / "blobs"
@@ -295,13 +293,7 @@ class Layout:
         path = self.directory / f"{_INDEX}.lock"
         with contextlib.ExitStack() as stack:
             with _mapped("lock", path):
-                file = stack.enter_context(path.open("ab"))
-                deadline = time.monotonic() + _LOCK_WAIT_S
-                # By polling: a thread that blocks in flock could not be interrupted.
-                while not _try_lock(file):
-                    if time.monotonic() > deadline:
-                        raise LayoutError(f"{path} has been locked by another process for {_LOCK_WAIT_S:.0f} seconds")
-                    time.sleep(_LOCK_POLL_S)
+                stack.enter_context(locked(path))
             yield
 
 
@@ -535,20 +527,12 @@ class _FileBody:
         self.close()
 
 
-def _try_lock(file: BinaryIO) -> bool:
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
 def _sweep(directory: Path) -> None:
     """Removes the temporary files of processes that are gone."""
     for path in directory.glob(f"{_TEMPORARY}*"):
         # PermissionError: another user's, who removes it
         with contextlib.suppress(FileNotFoundError, PermissionError), path.open("r+b") as file:
-            if _try_lock(file):
+            if try_lock(file):
                 path.unlink()
 
 
@@ -567,7 +551,7 @@ def _described(entry: Any, index: Path) -> Descriptor:
     """The descriptor that *entry* of the file *index* is."""
     try:
         return Descriptor(str(entry.get("mediaType") or ""), Digest.parse(entry["digest"]), int(entry["size"]))
-    except (KeyError, TypeError, ValueError, AttributeError, BadReference, ManifestError) as exc:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, BadReference, ManifestError) as exc:
         name = _ref_name(entry)
         raise LayoutError(f"{index} is corrupt: the entry {name!r} is not a descriptor ({exc})") from exc
 

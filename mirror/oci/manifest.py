@@ -30,6 +30,7 @@ ACCEPT = ", ".join((OCI_INDEX, DOCKER_LIST, OCI_MANIFEST, DOCKER_MANIFEST, "*/*"
 SIZE_MAX = 4 * 1024 * 1024  # distribution-spec v1.1 #pushing-manifests
 CHILDREN_MAX = 1000
 LAYERS_MAX = 2000
+NESTING_MAX = 32
 _FOREIGN = frozenset(
     {
         "application/vnd.oci.image.layer.nondistributable.v1.tar",
@@ -150,8 +151,21 @@ def is_restriction(part: Manifest, index: Manifest) -> bool:
     view, whole = json.loads(part.raw), json.loads(index.raw)
     if not (part.is_index and index.is_index and isinstance(view, dict) and isinstance(whole, dict)):
         return False
-    listed, all_of_them = view.pop("manifests", None), whole.pop("manifests", None)
+    listed, all_of_them = view.pop("manifests", None), whole.pop("manifests", None) or ()
     return view == whole and bool(listed) and all(entry in all_of_them for entry in listed)
+
+
+def nests_deep(view: Any) -> bool:
+    """Whether the JSON document *view* nests deeper than NESTING_MAX: writing or comparing it might recurse too far."""
+    level: list[Any] = [[view]]
+    for _ in range(NESTING_MAX + 1):
+        level = [
+            inner
+            for each in level
+            for inner in (each.values() if isinstance(each, dict) else each)
+            if isinstance(inner, dict | list)
+        ]
+    return bool(level)
 
 
 def _document(raw: bytes, where: str) -> dict[str, Any]:
@@ -159,6 +173,8 @@ def _document(raw: bytes, where: str) -> dict[str, Any]:
         view = json.loads(raw)
     except (ValueError, RecursionError) as exc:
         raise ManifestError(f"{where}: the manifest is not JSON") from exc
+    if nests_deep(view):
+        raise ManifestError(f"{where}: the manifest nests deeper than {NESTING_MAX}, which is refused")
     if not isinstance(view, dict):
         raise ManifestError(f"{where}: the manifest is not a JSON object")
     return view

@@ -27,6 +27,7 @@ from mirror.oci.content import Descriptor, Digest
 from mirror.oci.manifest import Manifest
 from mirror.oci.memory import BytesBody
 from mirror.oci.storage import Source
+from mirror.oci.through import Through
 from mirror.oci.transfer import OnBytes, Transfer
 
 MADE_MAX = 16 * 1024 * 1024  # bytes of one blob that is made here: the layer of a record
@@ -195,36 +196,15 @@ class PackRepository:
 
 
 @dataclass(frozen=True, slots=True)
-class _Noting:
+class _Noting(Through):
     """*source*, whose manifests' blobs the *pack* takes note of; a Source."""
 
-    source: Source
     pack: Pack
-
-    @property
-    def name(self) -> str:
-        return self.source.name
-
-    @property
-    def gate(self) -> Gate:
-        return self.source.gate
-
-    async def head(self, version: str | Digest) -> Digest | None:
-        return await self.source.head(version)
 
     async def manifest(self, version: str | Digest) -> Manifest:
         manifest = await self.source.manifest(version)
         self.pack.note(manifest, self.source)
         return manifest
-
-    async def referrers(self, subject: Digest) -> tuple[Descriptor, ...]:
-        return await self.source.referrers(subject)
-
-    async def has_blob(self, blob: Descriptor) -> bool:
-        return await self.source.has_blob(blob)
-
-    async def open_blob(self, blob: Descriptor, *, offset: int = 0) -> Body:
-        return await self.source.open_blob(blob, offset=offset)
 
 
 class _Made:

@@ -24,6 +24,11 @@ _HOST = re.compile(
 _LENGTH_MAX = 255  # of host and path together (distribution/reference, reference.go)
 
 
+def is_tag(text: object) -> bool:
+    """Whether *text* is a tag by the grammar."""
+    return isinstance(text, str) and _TAG.fullmatch(text) is not None
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class Repository:
     """A repository at a host: `HOST/PATH`."""
@@ -74,7 +79,7 @@ class Reference:
     digest: Digest | None = None
 
     def __post_init__(self) -> None:
-        if self.tag and not _TAG.fullmatch(self.tag):
+        if self.tag and not is_tag(self.tag):
             raise BadReference(f"{self.tag[:_LENGTH_MAX]!r} is not a tag (letters, digits, . _ -; at most 128)")
         if not self.tag and self.digest is None:
             raise BadReference(f"{self.repository} has neither a tag nor a digest")

@@ -23,16 +23,17 @@ import structlog
 
 from mirror.errors import ManifestError, MirrorError, NotFound, Refused, RegistryError
 from mirror.oci.content import Descriptor, Digest
-from mirror.oci.copy import Copier, read_graph, read_small
+from mirror.oci.copy import MANIFESTS_AT_ONCE, Bounded, Copier, read_graph, read_small
 from mirror.oci.manifest import OCI_INDEX, Manifest
 from mirror.oci.storage import Destination, Source
-from mirror.tasks import gather
+from mirror.tasks import gather, gather_some
 
 log = structlog.get_logger()
 
 COSIGN_SUFFIXES = (".sig", ".att", ".sbom")
 SIGNATURES = ("application/vnd.dev.sigstore.bundle", "application/vnd.dev.cosign.")
 """What the artifact type of a signature, or the media type of its layer, begins with."""
+_TRAVEL_AT_ONCE = 4  # each may have a graph of its own
 _KEPT_MAX = 128 * 1024  # bytes: a Sigstore bundle has some ten thousand
 _CONTENT_WAS_LOST = frozenset({"MANIFEST_BLOB_UNKNOWN", "BLOB_UNKNOWN", "MANIFEST_UNKNOWN"})
 
@@ -80,11 +81,12 @@ class Travelled:
 
 
 async def gathered(source: Source, subject: Digest) -> Referrers:
-    """Everything that refers to *subject* at *source*."""
+    """Everything that refers to *subject* at *source*; raises ManifestError where that is too much."""
+    bounded = Bounded(source, f"{source.name}@{subject} (referrers)")
 
     async def at_tag(tag: str) -> Manifest | None:
         try:
-            return await source.manifest(tag)
+            return await bounded.manifest(tag)
         except NotFound:
             return None
 
@@ -99,11 +101,11 @@ async def gathered(source: Source, subject: Digest) -> Referrers:
 
     async def by_digest(digest: Digest) -> Manifest | str:
         try:
-            return await source.manifest(digest)
+            return await bounded.manifest(digest)
         except NotFound as exc:
             return f"{digest}: {exc}"
 
-    manifests = await gather(*(by_digest(digest) for digest in sorted(listed)))
+    manifests = await gather_some(map(by_digest, sorted(listed)), at_once=MANIFESTS_AT_ONCE)
     return Referrers(
         subject,
         tagged,
@@ -147,7 +149,7 @@ async def travel(copier: Copier, source: Source, destination: Destination, refer
 
     work = [("", manifest) for manifest in referrers.listed]
     work += [(tag, manifest) for tag, manifest in referrers.tagged if tag != fallback_tag]
-    await gather(*(attempt(manifest, tag) for tag, manifest in work))
+    await gather_some((attempt(manifest, tag) for tag, manifest in work), at_once=_TRAVEL_AT_ONCE)
     try:
         await _keep_fallback(destination, referrers, unlinked)
     except MirrorError as exc:

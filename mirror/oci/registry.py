@@ -44,6 +44,7 @@ from mirror.oci.chunks import ChunkedUpload, ChunkSize
 from mirror.oci.content import Descriptor, Digest, verified
 from mirror.oci.dialect import Dialect
 from mirror.oci.manifest import Manifest
+from mirror.oci.reference import is_tag
 
 _PAGES_MAX = 1000
 _TAGS_PER_PAGE = 1000  # the most that ECR takes (google/go-containerregistry#1091)
@@ -364,7 +365,7 @@ class RegistryRepository:
             url = self._next_page(answer.url, link, where)
 
     async def tags(self) -> tuple[str, ...]:
-        """See Destination."""
+        """See Destination; what is listed and is no tag by the specification, nobody can ask for."""
         where, found = f"{self.name} (tags)", set[str]()
         url, read = self._url(f"tags/list?n={_TAGS_PER_PAGE}"), set[str]()
         while True:
@@ -375,7 +376,7 @@ class RegistryRepository:
             if answer.status != 200:
                 raise self.registry.refusal(answer, where=where, asked="GET")
             try:
-                found.update(map(str, json.loads(answer.body).get("tags") or ()))
+                found.update(filter(is_tag, json.loads(answer.body).get("tags") or ()))
             except (ValueError, AttributeError, TypeError, RecursionError) as exc:
                 raise RegistryError(f"{where}: the list of tags cannot be read") from exc
             link = next_link(answer.headers.get("link", ""))

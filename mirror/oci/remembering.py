@@ -9,46 +9,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from mirror.http.gate import Gate
 from mirror.oci.blob import Body
 from mirror.oci.content import Descriptor, Digest
-from mirror.oci.manifest import Manifest
 from mirror.oci.memory import BytesBody
-from mirror.oci.storage import Source
+from mirror.oci.through import Through
 
 SIZE_MAX = 128 * 1024  # bytes of one blob
 
 
-@dataclass(slots=True)
-class Remembering:
+@dataclass(frozen=True, slots=True)
+class Remembering(Through):
     """*source*, and the blobs that are known of it; a Source."""
 
-    source: Source
     known: Mapping[Digest, bytes] = field(default_factory=dict)
     """Held to their digests by who gives them, and by who reads them."""
     _read: dict[Digest, bytes] = field(default_factory=dict, init=False)
-
-    @property
-    def name(self) -> str:
-        """See Source."""
-        return self.source.name
-
-    @property
-    def gate(self) -> Gate:
-        """See Source."""
-        return self.source.gate
-
-    async def head(self, version: str | Digest) -> Digest | None:
-        """See Source."""
-        return await self.source.head(version)
-
-    async def manifest(self, version: str | Digest) -> Manifest:
-        """See Source."""
-        return await self.source.manifest(version)
-
-    async def referrers(self, subject: Digest) -> tuple[Descriptor, ...]:
-        """See Source."""
-        return await self.source.referrers(subject)
 
     async def has_blob(self, blob: Descriptor) -> bool:
         """See Source."""

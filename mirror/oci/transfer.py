@@ -16,14 +16,15 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack
+from contextlib import closing
 from dataclasses import dataclass, field
 
 import structlog
 
 from mirror.errors import MirrorError, RegistryError, Unreachable
+from mirror.http.gate import WAIT_MAX_S, through
 from mirror.http.meter import retry_reason
-from mirror.http.transport import WAIT_MAX_S, wait_before
+from mirror.http.transport import wait_before
 from mirror.oci.blob import Relay, Upload
 from mirror.oci.content import Descriptor
 from mirror.oci.storage import Destination, Source
@@ -116,12 +117,11 @@ class Transfer:
     async def _carry(self, relay: Relay) -> None:
         body = await self.source.open_blob(self.blob, offset=relay.received)  # a token may have to pass the gates
         source, destination = self.source.gate, self.destination.gate
-        async with AsyncExitStack() as gates:
-            gates.callback(body.close)
-            await gates.enter_async_context(source)
-            if destination is not source:  # the source's first, always: nobody waits for one in a circle
-                await gates.enter_async_context(destination)
-            await in_thread(self.threads, lambda: relay.go_on(body), body, relay.upload)
+        # the source's first, always: nobody waits for one in a circle
+        gates = (source,) if destination is source else (source, destination)
+        with closing(body):
+            async with through(*gates):
+                await in_thread(self.threads, lambda: relay.go_on(body), body, relay.upload)
 
 
 def _is_too_large_as_yet(exc: Unreachable | RegistryError) -> bool:

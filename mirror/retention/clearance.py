@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mirror import record as records
-from mirror.errors import BadReference, ManifestError, NotFound, Refused, UsageError
+from mirror.errors import ManifestError, NotFound, Refused, UsageError
 from mirror.linkerd.release import Release
 from mirror.oci.content import Descriptor, Digest
 from mirror.oci.copy import read_small
@@ -108,16 +108,14 @@ async def _read(place: Destination, tag: str, seal: Seal) -> Clearance | None:
     data = await read_small(place, manifest.config, bound=_SIZE_MAX)
     if problem := await seal.problem(data, manifest.annotations.get(records.SIGNATURE, "")):
         raise Refused(f"{where}: {problem}: if it is yours, remove that tag")
-    try:
+    with records.parsing(where, remedy="remove that tag"):
         document = json.loads(data)
         if document["schema"] != SCHEMA or f"{_PREFIX}{document['release']}" != tag:
-            raise ValueError("it is of another release, or of a newer mirror")  # noqa: TRY301
+            raise ValueError("it is of another release, or of a newer mirror")
         return Clearance(
             Release.parse(document["release"]),
             {_path(path): _parsed(part) for path, part in document["parts"].items()},
         )
-    except (ValueError, KeyError, TypeError, AttributeError, BadReference, RecursionError) as exc:
-        raise ManifestError(f"{where} cannot be read ({exc!r}): remove that tag") from exc
 
 
 def _path(text: str) -> str:

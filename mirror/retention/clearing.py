@@ -95,6 +95,15 @@ class Clearing:
         tags = {tag: digest for tag, digest in self.tags.items() if tag not in self.alone}
         return Clearing(tags, (), self.waves, tuple(sorted({*self.stuck, *self.alone})))
 
+    def only(self, gone: Collection[str | Digest]) -> Clearing:
+        """The same where of the tags and manifests that go only those *gone* do."""
+        return Clearing(
+            {tag: digest for tag, digest in self.tags.items() if tag in gone},
+            tuple(tag for tag in self.alone if tag in gone),
+            tuple(tuple(digest for digest in wave if digest in gone) for wave in self.waves),
+            self.stuck,
+        )
+
     @property
     def manifests(self) -> frozenset[Digest]:
         """Those that go."""

@@ -30,11 +30,6 @@ class Policy:
     keep_for: timedelta = timedelta()
     """Since a release was recorded; nothing: it counts not."""
 
-    @property
-    def is_set(self) -> bool:
-        """Whether anything may go at all."""
-        return bool(self.keep or self.keep_for)
-
 
 @dataclass(frozen=True, slots=True)
 class Held:

@@ -15,7 +15,7 @@ it tags, comes after; still, whoever prunes from one place and syncs from anothe
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -97,9 +97,19 @@ class PrunePlan:
     """Of the releases that go, and of those that another run has not ended with."""
     seen: tuple[Seen, ...] = ()
 
+
+@dataclass(frozen=True, slots=True)
+class Cleared:
+    """What was deleted at one destination; where nothing was to be yet, what would be."""
+
+    seen: tuple[Seen, ...]
+    unfinished: tuple[Release, ...] = ()
+    """Those that go, of which something is there still."""
+    problems: tuple[str, ...] = ()
+
     @property
     def size(self) -> int:
-        """Bytes that would be free, as far as was looked."""
+        """Bytes that nothing names any more, as far as was looked."""
         return freed((each.stock, each.clearing) for each in self.seen)
 
 
@@ -112,6 +122,8 @@ class Pruned:
     fates: tuple[Fate, ...] = ()
     left: tuple[Release, ...] = ()
     """Those whose records were gone already: a run before was ended."""
+    unfinished: tuple[Release, ...] = ()
+    """Those that go, of which something is there still: the next run goes on with them."""
     tags: tuple[str, ...] = ()
     """As `PATH:TAG`."""
     manifests: tuple[str, ...] = ()
@@ -129,6 +141,7 @@ class Pruned:
                 {"release": str(fate.release), "goes": fate.goes, "reasons": list(fate.reasons)} for fate in self.fates
             ],
             "left": list(map(str, self.left)),
+            "unfinished": list(map(str, self.unfinished)),
             "tags": list(self.tags),
             "manifests": list(self.manifests),
             "bytes": self.size,
@@ -190,34 +203,47 @@ class Pruner:
         found = tuple(cleared.values())
         return PrunePlan(decided, found, self._clearings(stocks, found, staying) if found else ())
 
-    async def execute(self, plan: PrunePlan) -> tuple[PrunePlan, tuple[str, ...]]:
-        """What goes by *plan* is gone, and what could not be deleted is told; what was really deleted is the answer."""
+    async def execute(self, plan: PrunePlan) -> Cleared:
+        """What goes by *plan* is gone; the answer is what really went, and why not all of it did.
+
+        Raises MirrorError where nothing has been deleted yet.
+        """
         going = {fate.release for fate in plan.fates if fate.goes}
         for each in plan.clearances:
             if each.release in going:
                 await clearances.write(self.mirror.records, each, self.mirror.seal)
-        of_records = await self._delete_records(set(map(str, going)))
+        of_records, problem = await self._delete_records(set(map(str, going)))
+        begun = Cleared((of_records,), tuple(each.release for each in plan.clearances), (problem,) if problem else ())
+        if problem:
+            return begun
+        try:
+            rest = await self._delete_rest(plan)
+        except MirrorError as exc:
+            return replace(begun, problems=(str(exc),))
+        return replace(rest, seen=tuple(sorted([of_records, *rest.seen], key=lambda each: each.path)))
+
+    async def _delete_rest(self, plan: PrunePlan) -> Cleared:
+        """What the records that are gone had is gone, and the clearances with which nothing is left to do."""
         recorded = await self._recorded()  # anew: others may have recorded meanwhile
         paths = self._paths(plan.clearances, (), recorded.values())
         paths = [path for path in paths if path != RECORD_NAME]
         stocks = {path: await self._stock(path, recorded.values(), plan.clearances) for path in paths}
-        seen = self._clearings(stocks, plan.clearances, recorded.values())
-        problems = dict[str, str]()
-        for one in seen:
-            try:
-                await self._clear(one)
-            except MirrorError as exc:
-                problems[one.path] = str(exc)
+        seen, problems = list[Seen](), dict[str, str]()
+        for one in self._clearings(stocks, plan.clearances, recorded.values()):
+            went, problem = await self._clear(one)
+            seen.append(went)
+            if problem:
+                problems[one.path] = problem
         stuck = {(one.path, tag) for one in seen for tag in one.clearing.stuck}
-        done = [
-            each
+        done = {
+            each.tag: each.release
             for each in plan.clearances
             if not problems.keys() & each.parts.keys()
             and not any((path, tag) in stuck for path, of_it in each.parts.items() for tag in of_it.tags)
-        ]
-        await self._delete_records({each.tag for each in done})
-        cleared = sorted([of_records, *seen], key=lambda each: each.path)
-        return PrunePlan(plan.fates, plan.clearances, tuple(cleared)), tuple(problems.values())
+        }
+        _, problem = await self._delete_records(done.keys())
+        unfinished = tuple(each.release for each in plan.clearances if each.tag not in done)
+        return Cleared(tuple(seen), unfinished, (*problems.values(), *([problem] if problem else ())))
 
     def _decided(self, recorded: Mapping[Release, Record]) -> tuple[Fate, ...]:
         held = [Held(release, record.recorded_at) for release, record in recorded.items()]
@@ -303,27 +329,43 @@ class Pruner:
         goes = clearing(there, going, stays, safe=safe)
         return Seen(path, there, goes if self.deleter.untags else goes.with_manifests_alone(), stays)
 
-    async def _delete_records(self, tags: Collection[str]) -> Seen:
-        """*tags* of the repository of records are gone, and all that only hangs on them."""
+    async def _delete_records(self, tags: Collection[str]) -> tuple[Seen, str]:
+        """*tags* of the repository of records are gone, and all that only hangs on them; the answer is _clear's."""
         there = await stock(self.mirror.records, ())
         of_them = part(there, {tag: there.tags[tag] for tag in tags if tag in there.tags})
-        seen = self._seen(RECORD_NAME, there, of_them, needed(there, of_them, ()))
-        await self._clear(seen)
-        return seen
+        return await self._clear(self._seen(RECORD_NAME, there, of_them, needed(there, of_them, ())))
 
-    async def _clear(self, seen: Seen) -> None:
-        path, goes = self.mirror.path(seen.path), seen.clearing
-        if goes.alone:
-            await self.deleter.untag(path, goes.alone)
-        if goes.waves:
-            await self.deleter.delete(path, goes.waves, seen.stays)
+    async def _clear(self, seen: Seen) -> tuple[Seen, str]:
+        """What may go of *seen* is gone; the answer is what went, and why not all of it did."""
+        path, goes, problem = self.mirror.path(seen.path), seen.clearing, ""
+        try:
+            if goes.alone:
+                await self.deleter.untag(path, goes.alone)
+            if goes.waves:
+                await self.deleter.delete(path, goes.waves, seen.stays)
+        except MirrorError as exc:
+            seen, problem = await self._gone(seen), str(exc)
         log.info(
             "prune.cleared",
             repository=seen.path,
             place=self.mirror.place,
-            tags=len(goes.tags),
-            manifests=len(goes.manifests),
+            tags=len(seen.clearing.tags),
+            manifests=len(seen.clearing.manifests),
         )
+        return seen, problem
+
+    async def _gone(self, seen: Seen) -> Seen:
+        """*seen* where only that goes which is not there any more; nothing, where that is not to be known.
+
+        The registry is asked: a call may have deleted half of what it was to, more than that, or all, its answer lost.
+        """
+        repository, goes = self.mirror.repository(seen.path), seen.clearing
+        asked: list[str | Digest] = [*goes.tags, *goes.manifests]
+        try:
+            found = await gather_some(map(repository.head, asked), at_once=_AT_ONCE)
+        except MirrorError:
+            return replace(seen, clearing=goes.only(()))
+        return replace(seen, clearing=goes.only({each for each, at in zip(asked, found, strict=True) if at is None}))
 
 
 async def prune(pruners: Sequence[Pruner], *, is_confirmed: bool) -> PruneReport:
@@ -335,25 +377,25 @@ async def prune(pruners: Sequence[Pruner], *, is_confirmed: bool) -> PruneReport
 async def _pruned(pruner: Pruner, *, is_confirmed: bool) -> Pruned:
     mirror = pruner.mirror
     try:
-        plan, problems = await pruner.plan(), tuple[str, ...]()
-        if is_confirmed and plan.clearances:
-            plan, problems = await pruner.execute(plan)
+        plan = await pruner.plan()
+        cleared = await pruner.execute(plan) if is_confirmed and plan.clearances else Cleared(plan.seen)
     except MirrorError as exc:
         return Pruned(mirror.name, mirror.place, problems=(str(exc),))
     going = {fate.release for fate in plan.fates if fate.goes}
-    stuck = [f"{each.path}:{tag}" for each in plan.seen for tag in each.clearing.stuck]
+    stuck = [f"{each.path}:{tag}" for each in cleared.seen for tag in each.clearing.stuck]
     notes = [f"{tag} stays: something else needs its manifest, and it cannot be deleted alone there" for tag in stuck]
-    manifests = [f"{each.path}@{digest}" for each in plan.seen for digest in sorted(each.clearing.manifests)]
+    manifests = [f"{each.path}@{digest}" for each in cleared.seen for digest in sorted(each.clearing.manifests)]
     return Pruned(
         mirror.name,
         mirror.place,
         plan.fates,
         tuple(each.release for each in plan.clearances if each.release not in going),
-        tuple(f"{each.path}:{tag}" for each in plan.seen for tag in each.clearing.tags),
+        cleared.unfinished,
+        tuple(f"{each.path}:{tag}" for each in cleared.seen for tag in each.clearing.tags),
         tuple(manifests),
-        plan.size,
+        cleared.size,
         (*notes, *([pruner.deleter.frees_later] if manifests and pruner.deleter.frees_later else [])),
-        problems,
+        cleared.problems,
     )
 
 

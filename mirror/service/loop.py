@@ -36,6 +36,7 @@ from mirror.service.bell import Bell, Why, Work
 from mirror.service.configuration import Configuration
 from mirror.service.ledger import Entry, Ledger, Run, RunOutcome
 from mirror.settings import Settings
+from mirror.sync import Move
 from mirror.verify import verify
 
 _DOUBLINGS = 10  # a thousand times the first
@@ -197,7 +198,7 @@ class Loop:
                 (),
                 app.signatures(),
                 deep=True,
-                on_image=lambda image: progress.image_finished(image.reference, "kept"),
+                on_image=lambda image: progress.image_finished(Move(image.reference), "kept"),
             )
         self.ledger.deeply_verified(report)
         _tell_problems(report)

@@ -43,7 +43,7 @@ _OUTCOMES: dict[Work, tuple[RunOutcome, ...]] = {
 }
 _WHYS: dict[Work, tuple[Why, ...]] = {
     "sync": ("start", "schedule", "retry", "reload"),
-    "deep_verify": ("schedule", "retry"),
+    "deep_verify": ("schedule", "retry", "reload"),
 }
 _DEEP_IMAGES = ("in_step", "not_in_step", "missing")
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+
+from mirror.sync import Move
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +24,7 @@ class RunProgress:
     """The images of one run that are on their way (mirror.sync.Progress); any thread may tell, or ask."""
 
     clock: Callable[[], float] = time.monotonic
-    _moving: dict[str, Moving] = field(default_factory=dict, init=False)
+    _moving: dict[Move, Moving] = field(default_factory=dict, init=False)
     _finished: int = field(default=0, init=False)
     _touched_at: float = field(default=0.0, init=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
@@ -32,9 +34,13 @@ class RunProgress:
 
     @property
     def moving(self) -> tuple[Moving, ...]:
-        """The images on their way, as they began."""
+        """The images on their way, as they began; one that is on its way to several destinations is told once."""
+        summed = dict[str, Moving]()
         with self._lock:
-            return tuple(self._moving.values())
+            for each in self._moving.values():
+                before = summed.get(each.reference, Moving(each.reference, 0, 0))
+                summed[each.reference] = Moving(each.reference, before.size + each.size, before.done + each.done)
+        return tuple(summed.values())
 
     @property
     def finished(self) -> int:
@@ -50,24 +56,23 @@ class RunProgress:
         """Something moved: a request was answered."""
         self._touched_at = self.clock()
 
-    def image_started(self, reference: str, size: int) -> None:
-        """*size* bytes of *reference* are to move; once for each destination."""
+    def image_started(self, move: Move, size: int) -> None:
+        """*size* bytes are to move."""
         self.touch()
         with self._lock:
-            before = self._moving.get(reference, Moving(reference, 0, 0))
-            self._moving[reference] = Moving(reference, before.size + size, before.done)
+            self._moving[move] = Moving(move.reference, size, 0)
 
-    def advanced(self, reference: str, count: int) -> None:
-        """*count* bytes of *reference* moved; fewer than none where a blob begins anew."""
+    def advanced(self, move: Move, count: int) -> None:
+        """*count* bytes moved; fewer than none where a blob begins anew."""
         self.touch()
         with self._lock:
-            before = self._moving.get(reference)
+            before = self._moving.get(move)
             if before is not None:
-                self._moving[reference] = Moving(reference, before.size, before.done + count)
+                self._moving[move] = replace(before, done=before.done + count)
 
-    def image_finished(self, reference: str, outcome: str) -> None:  # noqa: ARG002 - the report says it
-        """*reference* is done with."""
+    def image_finished(self, move: Move, outcome: str) -> None:  # noqa: ARG002 - the report says it
+        """*move* is done with."""
         self.touch()
         with self._lock:
             self._finished += 1
-            self._moving.pop(reference, None)
+            self._moving.pop(move, None)

@@ -39,7 +39,7 @@ from mirror.destinations.ecr.host import EcrHost
 from mirror.durations import format_duration, parse_duration
 from mirror.errors import BadReference, SettingsError, UsageError
 from mirror.kubernetes.names import config_map_name
-from mirror.linkerd.release import Release, parse_selector
+from mirror.linkerd.release import CHANNEL, Release, parse_selector
 from mirror.oci.content import Digest, Platform
 from mirror.oci.reference import Reference, Repository
 from mirror.trust.policy import Identity, Keyed, Keyless
@@ -585,7 +585,9 @@ class Settings(BaseSettings):
     """A channel takes a release only when it is this old."""
     versions_url: Url = VERSIONS_URL
     """Where linkerd.io says which edge release a version of the project is."""
-    channels: Mapping[str, Channel] = Field(default_factory=dict, validate_default=True)
+    channels: Mapping[str, Channel] = Field(
+        default_factory=dict, validate_default=True, json_schema_extra={"propertyNames": {"pattern": f"^{CHANNEL}$"}}
+    )
     registries: Mapping[str, Registry] = Field(default_factory=dict, validate_default=True)
     destinations: Mapping[str, Destination] = Field(default_factory=dict)
     policy: Policy = Policy()
@@ -638,7 +640,18 @@ class Settings(BaseSettings):
                 raise PydanticCustomError("entry", f"{json.dumps(name)}: {exc}") from exc
         return registries
 
-    @field_validator("channels", "destinations")
+    @field_validator("channels")
+    @classmethod
+    def _check_channels(cls, channels: Mapping[str, Channel]) -> Mapping[str, Channel]:
+        # Its releases are called CHANNEL-VERSION.
+        if bad := next((name for name in channels if not re.fullmatch(CHANNEL, name)), None):
+            raise PydanticCustomError(
+                "entry",
+                f"{json.dumps(bad)} is not a channel's name: expected 1 to 32 lower-case letters and digits, as edge",
+            )
+        return channels
+
+    @field_validator("destinations")
     @classmethod
     def _check_names(cls, entries: Mapping[str, object]) -> Mapping[str, object]:
         # They become folders (DIRECTORY/DESTINATION/RELEASE) and words of the command line.

@@ -11,7 +11,6 @@ bounds are as everywhere; what TUF has verified is kept below *directory* and as
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -24,6 +23,7 @@ import structlog
 from mirror.errors import MirrorError, TrustRootError
 from mirror.http.answer import Answer
 from mirror.http.transport import Transport
+from mirror.lock import WAIT_S, locked
 
 if TYPE_CHECKING:
     from tuf.ngclient.fetcher import FetcherInterface
@@ -86,6 +86,8 @@ class PublicRoot:
     bootstrap: bytes | None = None
     """TUF's root metadata that all else is trusted by; None: what `sigstore` carries for *url*."""
     clock: Callable[[], float] = time.monotonic
+    lock_wait_s: float = WAIT_S
+    """Seconds that others may keep what is kept to themselves."""
     _root: TrustedRoot | None = field(default=None, init=False)
     _loaded_at: float = field(default=0.0, init=False)
     _failed: tuple[float, TrustRootError] | None = field(default=None, init=False)
@@ -117,7 +119,7 @@ class PublicRoot:
         bootstrap = self.bootstrap or _carried(self.url)
         answers = dict[str, Answer]()
         while True:
-            updated = await asyncio.to_thread(_updated, self.url, kept, bootstrap, answers)
+            updated = await asyncio.to_thread(_updated, self.url, kept, bootstrap, answers, self.lock_wait_s)
             if isinstance(updated, bytes):
                 break
             answers[updated.url] = await self._asked(updated.url)
@@ -157,7 +159,9 @@ def _carried(url: str) -> bytes:
         raise TrustRootError(f"there is no root metadata to trust {url} by: give policy.trusted_root a file") from exc
 
 
-def _updated(url: str, kept: Path, bootstrap: bytes, answers: Mapping[str, Answer]) -> bytes | _Wanted:
+def _updated(
+    url: str, kept: Path, bootstrap: bytes, answers: Mapping[str, Answer], lock_wait_s: float
+) -> bytes | _Wanted:
     """The trusted root that TUF has verified, by *answers* and what is *kept*; or what is to be asked for first.
 
     python-tuf's client calls for files in the midst of its work. It begins anew with each answer instead, which is
@@ -178,7 +182,7 @@ def _updated(url: str, kept: Path, bootstrap: bytes, answers: Mapping[str, Answe
             return iter((answers[url].body,))
 
     try:
-        return _target(url, kept, bootstrap, Fetcher())
+        return _target(url, kept, bootstrap, Fetcher(), lock_wait_s)
     except ExpiredMetadataError as exc:
         raise TrustRootError(
             f"what {url} says of Sigstore's root of trust has expired ({exc}): check this machine's clock; {_REMEDY}"
@@ -189,6 +193,10 @@ def _updated(url: str, kept: Path, bootstrap: bytes, answers: Mapping[str, Answe
         raise TrustRootError(f"Sigstore's root of trust cannot be fetched: {exc}: {_REMEDY}") from exc
     except RepositoryError as exc:
         raise TrustRootError(f"what {url} serves is not Sigstore's root of trust ({exc}): {_REMEDY}") from exc
+    except TimeoutError as exc:
+        raise TrustRootError(
+            f"{kept}, where Sigstore's root of trust is kept, cannot be locked ({exc}): {_REMEDY}"
+        ) from exc
     except OSError as exc:
         raise TrustRootError(
             f"{kept}, where Sigstore's root of trust is kept, cannot be written ({exc.strerror or exc}): make it "
@@ -196,7 +204,7 @@ def _updated(url: str, kept: Path, bootstrap: bytes, answers: Mapping[str, Answe
         ) from exc
 
 
-def _target(url: str, kept: Path, bootstrap: bytes, fetcher: FetcherInterface) -> bytes:
+def _target(url: str, kept: Path, bootstrap: bytes, fetcher: FetcherInterface, lock_wait_s: float) -> bytes:
     """The file, by python-tuf and its exceptions."""
     from tuf.api.exceptions import RepositoryError
     from tuf.ngclient.updater import Updater
@@ -204,8 +212,7 @@ def _target(url: str, kept: Path, bootstrap: bytes, fetcher: FetcherInterface) -
     metadata, targets = kept / "metadata", kept / "targets"
     metadata.mkdir(parents=True, exist_ok=True)
     targets.mkdir(parents=True, exist_ok=True)
-    with (kept / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # python-tuf removes its link to the newest root before it makes it anew
+    with locked(kept / "lock", wait_s=lock_wait_s):  # python-tuf removes its link to the newest root to make it anew
         updater = Updater(
             metadata_dir=str(metadata),
             metadata_base_url=url,

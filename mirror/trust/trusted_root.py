@@ -99,7 +99,7 @@ def parse(raw: bytes, *, where: str) -> TrustedRoot:
     """The trusted root in *raw*; raises TrustRootError naming *where* it came from."""
     try:
         return _parsed(raw)
-    except (NotVerified, ValueError, TypeError, AttributeError, UnsupportedAlgorithm) as exc:
+    except (NotVerified, ValueError, TypeError, AttributeError, OverflowError, UnsupportedAlgorithm) as exc:
         raise TrustRootError(
             f"{where} is not a trusted root that can be used: {exc}: expected a trusted_root.json of Sigstore, as "
             "`cosign trusted-root create` makes one"

@@ -159,4 +159,5 @@ def _moment(text: str) -> datetime:
 def _text(value: object) -> str:
     if not isinstance(value, str) or len(value) > _TEXT_MAX:
         raise TypeError(f"{str(value)[:100]!r} is not a string of at most {_TEXT_MAX} characters")
+    value.encode()  # it is told of: raises UnicodeEncodeError for half of a UTF-16 pair
     return value

@@ -45,19 +45,30 @@ def test_the_default(tmp_path: Path) -> None:
     assert loaded.overrides.directory is None
 
 
-def test_credentials(tmp_path: Path) -> None:
-    """A Secret becomes password_file, where it is mounted; a username that is in it comes by the environment."""
-    found = manifests(EVERYTHING)
-    path = tmp_path / "config.toml"
-    path.write_text(config_toml(EVERYTHING))
+@pytest.mark.parametrize("existing", ["", "mine"])
+def test_credentials(existing: str, tmp_path: Path) -> None:
+    """A Secret becomes password_file, where it is mounted; a username that is in it comes by the environment.
+
+    That holds for a ConfigMap of one's own, too, whether it names the registry or not.
+    """
+    found = manifests({**EVERYTHING, "existingConfigMap": existing})
     pod = of_kind("Deployment", found)["spec"]["template"]["spec"]
     (container,) = pod["containers"][:1]
-    (name,) = [each["name"] for each in container["env"] if "valueFrom" in each]
+    environ = {
+        each["name"]: each.get("value", "from-secret")
+        for each in container["env"]
+        if each["name"].startswith("MIRROR_")
+    }
     (volume,) = [each["projected"] for each in pod["volumes"] if each["name"] == "credentials"]
     (mount,) = [each["mountPath"] for each in container["volumeMounts"] if each["name"] == "credentials"]
     mounted = {f"{mount}/{item['path']}" for source in volume["sources"] for item in source["secret"]["items"]}
-    registries = load(path, {name: "from-secret"}).settings.registries
+    own = 'releases = ["edge"]\n[registries."ghcr.io"]\nmax_connections = 8\n'
+    path = tmp_path / "config.toml"
+    path.write_text(own if existing else config_toml(EVERYTHING))
+    loaded = load(path, environ)
+    registries = loaded.settings.registries
 
+    assert () == loaded.warnings
     assert "from-secret" == registries["ghcr.io"].username
     assert 8 == registries["ghcr.io"].max_connections
     assert "robot$mirror" == registries["registry.example.com:5000"].username

@@ -37,7 +37,7 @@ def notes(chart: Path, values: Mapping[str, Any]) -> str:
     [
         ("Deployment", "exec deploy/r-mirror -- mirror --config /etc/mirror/config.toml doctor"),
         ("CronJob", "create job --from=cronjob/r-mirror"),
-        ("Job", "logs -l app.kubernetes.io/instance=r"),
+        ("Job", "logs -l app.kubernetes.io/instance=r,app.kubernetes.io/name=mirror --tail=-1"),
     ],
 )
 def test_what_to_do_next(telling: Path, kind: str, command: str) -> None:
@@ -46,6 +46,19 @@ def test_what_to_do_next(telling: Path, kind: str, command: str) -> None:
 
     assert f"kubectl -n linkerd-mirror {command}" in told
     assert "WARNING" not in told
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({}, "linkerd-mirror: a sync every 6h, the first one now"),
+        ({"config": {"schedule": {"cron": "17 3 * * *"}}}, "linkerd-mirror: 17 3 * * *, the first one now"),
+        ({"existingConfigMap": "mine"}, "linkerd-mirror: on the schedule of mine, the first one now"),
+    ],
+)
+def test_schedule(telling: Path, values: dict[str, Any], said: str) -> None:
+    """It is that of the configuration; where the chart does not make that, it does not guess."""
+    assert said in notes(telling, values)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -59,7 +72,8 @@ def test_short(telling: Path, kind: str) -> None:
 @pytest.mark.parametrize(
     ("values", "warned"),
     [
-        ({}, "config.destinations is empty"),
+        ({}, "config.destinations is empty, so there is no registry to mirror into: the pod ends at once"),
+        ({"kind": "CronJob"}, "config.destinations is empty, so there is no registry to mirror into: each sync fills"),
         ({"kind": "CronJob", "serviceMonitor": {"enabled": True}}, "are of kind Deployment alone"),
         ({"ingress": {"enabled": True, "hosts": [{"host": "x.example.com"}]}}, "nobody is asked who they are"),
         ({"service": {"type": "LoadBalancer"}}, "nobody is asked who they are"),

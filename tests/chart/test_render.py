@@ -232,12 +232,30 @@ def test_names(kind: str) -> None:
     for manifest in found:
         name = manifest["metadata"]["name"]
 
-        assert len(name) <= bounds.get(manifest["kind"], 63)
+        assert all(len(label) <= bounds.get(manifest["kind"], 63) for label in name.split("."))
         assert name.startswith("a-release")
         assert not name.endswith("-")
     if kind == "Deployment":
         assert 1 == sum(each["metadata"]["name"].endswith("-dashboard") for each in found)
         assert of_kind("Pod", found)["metadata"]["name"].endswith("-test")
+
+
+def test_names_in_namespaces_of_others() -> None:
+    """Releases of one name, each in a namespace of its own, share nothing where both have something in a third."""
+    shared = {key: {**EVERYTHING[key], "namespace": "shared"} for key in ("prometheusRule", "grafanaDashboard")}
+
+    def made(namespace: str) -> set[tuple[str, str, str]]:
+        found = manifests({**EVERYTHING, **shared, "namespaceOverride": namespace, "extraObjects": []})
+        return {(each["kind"], each["metadata"]["namespace"], each["metadata"]["name"]) for each in found}
+
+    assert not made("a") & made("b")
+    assert {
+        ("Role", "flux-system", "r-mirror.a"),
+        ("RoleBinding", "flux-system", "r-mirror.a"),
+        ("ServiceMonitor", "monitoring", "r-mirror.a"),
+        ("PrometheusRule", "shared", "r-mirror.a"),
+        ("ConfigMap", "shared", "r-mirror-dashboard.a"),
+    } == {each for each in made("a") if each[1] != "a"}
 
 
 def test_selector() -> None:
@@ -259,6 +277,7 @@ def test_rights() -> None:
 
     assert [{"apiGroups": [""], "resources": ["configmaps"], "verbs": ["create", "patch"]}] == role["rules"]
     assert ("flux-system", "flux-system") == (role["metadata"]["namespace"], binding["metadata"]["namespace"])
+    assert {role["metadata"]["name"]} == {binding["metadata"]["name"], binding["roleRef"]["name"]}
     assert [{"kind": "ServiceAccount", "name": "r-mirror", "namespace": "linkerd-mirror"}] == binding["subjects"]
     assert of_kind("Deployment", found)["spec"]["template"]["spec"]["automountServiceAccountToken"] is True
     assert not {"Role", "RoleBinding"} & {each["kind"] for each in without}
@@ -301,6 +320,13 @@ class TestJobs:
         assert 0 == weights.pop("Job")
         assert {-10} == set(weights.values())
 
+    def test_hooks_are_of_the_release(self) -> None:
+        """Helm leaves them behind, and takes over only what names the release: another `kind` can come after them."""
+        owner = {"meta.helm.sh/release-name": "r", "meta.helm.sh/release-namespace": "linkerd-mirror"}
+
+        for each in manifests({**EVERYTHING, "kind": "Job", "extraObjects": [], "namespaceOverride": "elsewhere"}):
+            assert owner.items() <= each["metadata"]["annotations"].items()
+
     def test_no_hook(self) -> None:
         """A Job cannot be changed: what changes it makes another."""
 
@@ -317,6 +343,27 @@ class TestJobs:
         rule = spec["podFailurePolicy"]["rules"][0]
 
         assert ("FailJob", [2, 3]) == (rule["action"], rule["onExitCodes"]["values"])
+        assert 3 == spec["backoffLimit"]
+
+    @pytest.mark.parametrize("kind", ["CronJob", "Job"])
+    def test_a_shard_fails_alone(self, kind: str) -> None:
+        """One that is refused, or that fails for good, ends no other; each may fail as often as is said."""
+        (spec,) = job_specs({"kind": kind, "job": {"shards": 8}}, "--kube-version", "1.29.0")
+        rule, disrupted = spec["podFailurePolicy"]["rules"]
+
+        assert ("FailIndex", [2, 3]) == (rule["action"], rule["onExitCodes"]["values"])
+        assert "Ignore" == disrupted["action"]
+        assert 3 == spec["backoffLimitPerIndex"]
+        assert not {"backoffLimit", "maxFailedIndexes"} & spec.keys()
+
+    @pytest.mark.parametrize("kind", ["CronJob", "Job"])
+    def test_a_shard_fails_alone_before_1_29(self, kind: str) -> None:
+        """Where failures are counted by Job alone, no number and no exit code of them ends the other shards."""
+        (spec,) = job_specs({"kind": kind, "job": {"shards": 8}}, "--kube-version", "1.28.9-eks-abc")
+
+        assert ["Ignore"] == [each["action"] for each in spec["podFailurePolicy"]["rules"]]
+        assert 2**31 - 1 == spec["backoffLimit"]
+        assert "backoffLimitPerIndex" not in spec
 
     @pytest.mark.parametrize("kind", ["CronJob", "Job"])
     def test_nothing_to_scrape(self, kind: str) -> None:
@@ -326,8 +373,8 @@ class TestJobs:
         assert not found & {"Service", "Ingress", "HTTPRoute", "ServiceMonitor", "PrometheusRule", "Pod", "Deployment"}
 
 
-def job_specs(values: dict[str, Any]) -> list[Mapping[str, Any]]:
-    found = manifests(values)
+def job_specs(values: dict[str, Any], *options: str) -> list[Mapping[str, Any]]:
+    found = manifests(values, *options)
     return [each["spec"] for each in found if each["kind"] == "Job"] + [
         each["spec"]["jobTemplate"]["spec"] for each in found if each["kind"] == "CronJob"
     ]

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from mirror.destinations.ecr.iam import USES
 from tests.cli.conftest import Desk
 from tests.servers.fake import ALWAYS, FakeRegistry, Fault, answer, refusal
 from tests.servers.harbor_state import ADMIN, ADMIN_PASSWORD, Harbor
@@ -138,6 +139,12 @@ class TestIam:
 
         assert 2 == said.code
         assert [f"--iam is about one registry of ECR, and {words}: name one with --to"] == said.sentences
+
+    def test_help(self, desk: Desk) -> None:
+        """It names every use."""
+        said = desk.run("doctor", "--help")
+
+        assert f"{', '.join(USES[:-1])} or {USES[-1]}." in " ".join(said.out.split())
 
     def test_another_use(self, desk: Desk) -> None:
         """Those that there are."""

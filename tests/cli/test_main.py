@@ -69,6 +69,7 @@ class TestHelp:
         assert [] == [name for name in COMMANDS if not re.search(rf"^  {name} ", text, re.MULTILINE)]
         codes = re.findall(r"^  (\d+) ", text.partition("Exit codes:")[2], re.MULTILINE)
         assert ["0", "1", "2", "3", "4", "130"] == codes
+        assert "a human must decide: a signature, a moved tag, a taken tag\n" in text
         assert text.rstrip().endswith("where it comes from.")
 
     def test_version(self, capsys: pytest.CaptureFixture[str]) -> None:

@@ -76,6 +76,27 @@ def test_in_step(desk: Desk) -> None:
     assert "in step: 4 images, 3 charts" in said.out
 
 
+def test_upstream_is_away(desk: Desk) -> None:
+    """Exit code 1: what is recorded was not compared, and is not called in step."""
+    desk.run("sync", "--to", "oci:out")
+    desk.configure(registries={host: {"endpoint": "http://127.0.0.1:9"} for host in ("ghcr.io", "docker.io")})
+    said = desk.run("plan", RELEASE, "--to", "oci:out")
+
+    assert 1 == said.code
+    assert "4 not compared with upstream, 3 in step" == said.out.splitlines()[-1]
+
+
+def test_one_of_two_cannot_be_planned(desk: Desk) -> None:
+    """Exit code 1: the last line says that there is a problem beside what is in step."""
+    desk.run("sync", "--to", "oci:out")
+    away = {"kind": "registry", "registry": "127.0.0.1:1", "prefix": "l5d"}
+    desk.configure(destinations={"disk": {"kind": "layout", "directory": "out"}, "away": away})
+    said = desk.run("plan", RELEASE)
+
+    assert 1 == said.code
+    assert "1 problem, 7 in step" == said.out.splitlines()[-1]
+
+
 def test_an_upgrade(desk: Desk) -> None:
     """What is there already is adopted, and says why."""
     desk.run("sync", "--to", "oci:out")

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from mirror.cli.progress import Progress, QuietProgress
+from mirror.sync import Move
 
-PROXY = "ghcr.io/linkerd/proxy:edge-26.1.1"
+PROXY = Move("ghcr.io/linkerd/proxy:edge-26.1.1")
 
 
 def test_nothing_is_drawn_for_what_stays(capsys: pytest.CaptureFixture[str]) -> None:
@@ -26,7 +27,7 @@ def test_a_display_opens_with_the_first_image(capsys: pytest.CaptureFixture[str]
 
     out, err = capsys.readouterr()
     assert "" == out
-    assert f"  copied  {PROXY}  3.0 MB" in err
+    assert f"  copied  {PROXY.reference}  3.0 MB" in err
 
 
 def test_what_was_not_started_is_ignored() -> None:

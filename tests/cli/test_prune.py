@@ -5,6 +5,9 @@ from __future__ import annotations
 import pytest
 
 from tests.cli.conftest import Desk
+from tests.servers.distribution import Distribution
+from tests.servers.gateway import Gateway
+from tests.servers.loopback import Response, serving
 from tests.servers.upstream import NEXT, RELEASE
 
 
@@ -43,6 +46,29 @@ def test_deleted(both: Desk) -> None:
     assert 1 == both.run("verify", RELEASE, "--to", "oci:out").code
     assert 0 == both.run("verify", "--deep", "--to", "oci:out").code
     assert both.run("prune", "--yes", "--to", "oci:out").out.splitlines()[-1].endswith("nothing to delete")
+
+
+def test_deleted_in_part(both: Desk, open_distribution: Distribution, path: str) -> None:
+    """What the registry refused to delete is not called deleted, nor is its release; the next run goes on."""
+
+    class Refusing(Gateway):
+        behind = open_distribution.host
+
+        def respond(self) -> None:
+            is_refused = self.command == "DELETE" and "/web/" in self.path
+            self.send(Response(405) if is_refused else self.forward(self.read_body() or b""))
+
+    at = f"{open_distribution.host}/{path}"
+    assert 0 == both.run("sync", RELEASE, NEXT, "--to", at).code
+    with serving(Refusing) as host:
+        said = both.run("prune", "--yes", "--to", f"{host}/{path}")
+    after = both.run("prune", "--yes", "--to", at, "-o", "json")
+    [rest] = after.document["destinations"]
+
+    assert 1 == said.code
+    assert f"{RELEASE}  unfinished  not the newest of edge" in said.out
+    assert f"{NEXT}  kept " in said.out
+    assert (0, [RELEASE], [f"web:{RELEASE}"]) == (after.code, rest["left"], rest["tags"])
 
 
 def test_what_a_cluster_uses(both: Desk) -> None:

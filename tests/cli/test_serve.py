@@ -20,6 +20,7 @@ import pytest
 
 from tests.content import image
 from tests.e2e.whole import broken, tags
+from tests.program import start
 from tests.served import Ended, served
 from tests.servers.distribution import Distribution, docker_registry
 from tests.servers.gateway import Gateway
@@ -243,6 +244,37 @@ class TestSighup:
         assert ("synced", 4, 4) == (run["outcome"], run["copied"], run["kept"])
         assert ended_well(ended), ended
 
+    def test_accepted_elsewhere(self, upstream: Upstream, registry: Distribution, tmp_path: Path) -> None:
+        """A refusal that a command beside the service has settled is looked at again, and is none any more."""
+        document = into(upstream, registry.host)
+        with served(tmp_path / "service", document) as service:
+            service.wait("service.run_ended")
+            moved = image(BASE, b"moved")
+            upstream.put(HEAVY, moved)
+            service.configure(document)
+            refused = service.wait("service.run_ended", why="reload")
+            command = start(tmp_path, document, "sync", "--accept", f"{HEAVY}@{moved.digest}")
+            told = command.communicate(timeout=30)
+            service.process.send_signal(signal.SIGHUP)
+            again = service.wait("service.run_ended", why="reload", count=2)
+
+        assert "refused" == refused["outcome"]
+        assert 0 == command.returncode, told
+        assert "in_step" == again["outcome"]
+
+    def test_no_destination_any_more(self, upstream: Upstream, registry: Distribution, tmp_path: Path) -> None:
+        """It is refused like any other that is not valid: nothing goes into the working directory."""
+        document = into(upstream, registry.host)
+        with served(tmp_path / "service", document) as service:
+            service.wait("service.run_ended")
+            service.configure(document | {"destinations": {}})
+            refused = service.wait("service.configuration_refused")
+            ended = service.end()
+
+        assert "destinations is empty" in refused["reason"]
+        assert not (tmp_path / "service" / "linkerd-mirror").exists()
+        assert ended_well(ended), ended
+
 
 class TestProbes:
     def test_upstream_is_away(self, upstream: Upstream, registry: Distribution, tmp_path: Path) -> None:
@@ -277,6 +309,16 @@ class TestProbes:
 
 
 class TestStart:
+    def test_no_destination(self, upstream: Upstream, tmp_path: Path) -> None:
+        """One sentence, and 2: a mirror in the working directory would go with the pod."""
+        directory = tmp_path / "service"
+        with served(directory, upstream.document()) as service:
+            ended = service.ended(time.monotonic())
+
+        words = "mirror.toml: destinations is empty: mirror serve needs one, such as [destinations.production]"
+        assert (2, f"mirror: {words}") == (ended.code, ended.told)
+        assert not (directory / "linkerd-mirror").exists()
+
     def test_the_port_is_taken(self, upstream: Upstream, tmp_path: Path) -> None:
         """One sentence, and 2."""
         with socket.create_server(("127.0.0.1", 0)) as taken:

@@ -52,6 +52,12 @@ class TestDocument:
         assert paths
         assert [] == [path for path in paths if not (PROJECT / path).exists()]
 
+    def test_what_deletes(self) -> None:
+        """To be rid of a release it names the command that deletes."""
+        section = TEXT.partition("\n### A release was revoked\n")[2].partition("\n### ")[0]
+
+        assert "`mirror prune --yes`" in section
+
     @pytest.mark.parametrize("block", blocks(TEXT, "toml"))
     def test_its_configurations(self, block: str) -> None:
         """Every key is known, every value is right."""

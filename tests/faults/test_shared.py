@@ -75,7 +75,9 @@ def test_each_fails_with_what_the_others_await(upstream: Upstream, fake: FakeReg
     report = sync(upstream, fake, connections)
     upstream.registry.faults.clear()
 
-    assert all(any(host in image.reason for host in HOSTS) for image in report.images if image.outcome == "failed")
+    failed = [image for image in report.images if image.outcome == "failed"]
+    assert failed
+    assert all(any(host in image.reason for host in HOSTS) for image in failed)
     assert 0 == sync(upstream, fake, connections).exit_code
     assert "in_step" == sync(upstream, fake, connections).outcome
 

@@ -19,13 +19,15 @@ def talking(
     head: bytes,
     forever: bytes = b"",
     *,
+    every_s: float = 0.0,
     reads: bool = True,
     certificates: Certificates | None = None,
     gate: threading.Event | None = None,
 ) -> Iterator[str]:
-    """Runs a server that reads once and sends *head*, then *forever* again and again; without *reads* it does nothing.
+    """Runs a server that reads once and sends *head*, then *forever* again and again.
 
-    Yields its URL. https with *certificates*, whose handshake waits for *gate*.
+    That comes *every_s*, or as fast as it goes; without *reads* it does nothing.
+    Yields its URL: https with *certificates*, whose handshake waits for *gate*.
     """
     ending = threading.Event()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER) if certificates else None
@@ -40,6 +42,7 @@ def talking(
         client.sendall(head)
         while forever and not ending.is_set():
             client.sendall(forever)
+            ending.wait(every_s)
 
     def serve() -> None:
         while not ending.is_set():

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from mirror.http.gate import Gate
+from mirror.http.gate import Gate, through
 
 
 @dataclass(slots=True)
@@ -85,6 +85,78 @@ async def test_nobody_enters_while_the_host_wants_to_be_left(clock: Clock) -> No
     gate.refused(30)
     async with gate:
         assert clock.at == pytest.approx(1030)
+
+
+async def test_nobody_enters_who_waits_in_line(clock: Clock) -> None:
+    """When one who is inside is refused: not before the host wants it, and then in their order."""
+    gate, entered = _gate(clock, 2), list[tuple[int, float]]()
+
+    async def pass_through(number: int) -> None:
+        async with gate:
+            entered.append((number, clock.at))
+            await asyncio.sleep(0)
+            if clock.at < 1030:
+                gate.refused(1030 - clock.at)
+
+    await asyncio.gather(*map(pass_through, range(10)))
+
+    assert [(0, 1000), (1, 1000)] == entered[:2]
+    assert [(number, 1030) for number in range(2, 10)] == sorted(entered[2:])
+
+
+async def test_a_host_that_wants_to_be_left_for_too_long(clock: Clock) -> None:
+    """Is not waited for, be it in line: the operator is told how long it would be."""
+    gate = Gate(1, 0.0, clock.sleep, clock.now, "ghcr.io")
+
+    async def pass_through() -> None:
+        async with gate:
+            gate.refused(3600)
+
+    first, second = await asyncio.gather(pass_through(), pass_through(), return_exceptions=True)
+
+    assert first is None
+    assert "ghcr.io has asked us to wait 3600 s more, which is too long: try again then" == str(second)
+    assert 1000 == clock.at
+
+
+async def test_nobody_waits_in_one_for_another(clock: Clock) -> None:
+    """While the other's host wants to be left, the place is free for those who need no other."""
+    source, destination, order = _gate(clock, 1), _gate(clock, 1), list[str]()
+
+    async def bring() -> None:
+        async with through(source, destination):
+            order.append(f"brought at {clock.at:.0f}")
+
+    async with destination:
+        bringing = asyncio.create_task(bring())
+        await asyncio.sleep(0)  # it is in the source's, and waits in line
+        destination.sleep = asyncio.Event().wait  # type: ignore[assignment]
+        destination.refused(30)
+    await asyncio.sleep(0)
+    async with source:
+        order.append(f"asked at {clock.at:.0f}")
+    bringing.cancel()
+    destination.sleep = clock.sleep
+    await bring()
+
+    assert ["asked at 1000", "brought at 1030"] == order
+
+
+async def test_who_is_in_one_notices_that_it_closed(clock: Clock) -> None:
+    """While there was no room in the other."""
+    source, destination, entered = _gate(clock), _gate(clock, 1), list[float]()
+
+    async def bring() -> None:
+        async with through(source, destination):
+            entered.append(clock.at)
+
+    async with destination:
+        bringing = asyncio.create_task(bring())
+        await asyncio.sleep(0)
+        source.refused(30)
+    await bringing
+
+    assert [1030] == entered
 
 
 async def test_a_host_that_answers_ever_more_slowly(clock: Clock) -> None:

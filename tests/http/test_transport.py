@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -40,6 +41,7 @@ from tests.servers.fake import (
     redirect,
     stalled,
 )
+from tests.waiting import until
 
 _NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 
@@ -172,6 +174,17 @@ async def test_a_server_that_says_nothing(fake: FakeRegistry, transport: Transpo
         await _get(transport, f"{fake.url}/v2/")
 
 
+async def test_a_server_that_never_ends(wire: type[Connections | GeneralClient], naps: Naps) -> None:
+    """Is given up, too, though it says something all the time: in its answer's head or in its body."""
+    for head in (b"HTTP/1.1 200 OK\r\nX: ", b"HTTP/1.1 200 OK\r\nContent-Length: 4000000\r\n\r\n"):
+        with talking(head, b"x", every_s=0.05) as url:
+            transport = _open(wire(proxies=Proxies()), naps)
+            transport.timeout_s = 0.3
+            async with transport:
+                with pytest.raises(Unreachable, match=r"127\.0\.0\.1:\d+ cannot be reached: no answer in time"):
+                    await _get(transport, url)
+
+
 @pytest.mark.parametrize("status", [429, 503])
 async def test_a_wait_that_is_too_long(fake: FakeRegistry, transport: Transport, naps: Naps, status: int) -> None:
     """Is not waited for: the operator is told how long it would be."""
@@ -182,6 +195,31 @@ async def test_a_wait_that_is_too_long(fake: FakeRegistry, transport: Transport,
 
     assert status == caught.value.status
     assert [] == naps.taken
+
+
+async def test_a_refusal_holds_for_who_waits_in_line(
+    fake: FakeRegistry, wire: type[Connections | GeneralClient]
+) -> None:
+    """The host is asked no more than were under way, until the time that it gave is over."""
+    fake.faults.append(Fault("HEAD /v2/", answer(429, Retry_After="5"), times=2))
+    asleep, may_wake, woken_s = list[float](), asyncio.Event(), 0.0
+
+    async def sleep(seconds: float) -> None:
+        nonlocal woken_s
+        asleep.append(seconds)
+        await may_wake.wait()
+        woken_s = max(woken_s, seconds)
+
+    gate = Gate(limit=2, sleep=sleep, now=lambda: time.monotonic() + woken_s)
+    async with Transport(wire(proxies=Proxies()), gate, sleep) as transport:
+        sending = [asyncio.create_task(transport.send("HEAD", f"{fake.url}/v2/", headers={})) for _ in range(20)]
+        await until(lambda: 20 == len(asleep))
+        asked = len(fake.requests)
+        may_wake.set()
+        answers = await asyncio.gather(*sending)
+
+    assert 2 == asked
+    assert {200} == {each.status for each in answers}
 
 
 async def test_a_body_is_sent_again_whole(fake: FakeRegistry, transport: Transport) -> None:
@@ -224,6 +262,18 @@ def test_the_wait_that_was_asked_for(headers: dict[str, str], body: bytes, secon
     got = requested_wait(headers, body, now=_NOW)
 
     assert seconds == (got if got is None else pytest.approx(got))
+
+
+@pytest.mark.parametrize("zone", ["America/New_York", "Asia/Tokyo"])
+def test_a_date_without_a_zone(monkeypatch: pytest.MonkeyPatch, zone: str) -> None:
+    """Is of UTC, wherever we run: the form of asctime (RFC 9110 §5.6.7)."""
+    monkeypatch.setenv("TZ", zone)
+    time.tzset()
+    got = requested_wait({"retry-after": "Mon Nov 23 12:01:30 2026"}, b"", now=_NOW)
+    monkeypatch.undo()
+    time.tzset()
+
+    assert 90 == got
 
 
 @given(st.text(), st.binary())
@@ -346,6 +396,9 @@ def test_where_a_server_may_send_us(url: str, target: str, expected: str) -> Non
         "https://b.example:99999/y",
         "https://b.example:port/y",
         "https://[bad/y",
+        "https://b..example/y",
+        "https://.b.example/y",
+        f"https://{'b' * 64}.example/y",
         "https://b.example/\nX: y",
         "https://b.example/ä",
         "https://b.example/a b",
@@ -416,6 +469,16 @@ async def test_lists_of_headers_are_whole(fake: FakeRegistry, transport: Transpo
     assert 'Bearer realm="a", Basic' == got.headers["www-authenticate"]
 
 
+async def test_a_header_is_said_back(fake: FakeRegistry, transport: Transport) -> None:
+    """As it was read: an ETag may be of any letters (RFC 9110 §8.8.3)."""
+    fake.faults.append(Fault("GET /v2/", answer(200, ETag='"\xe4"')))
+    got = await _get(transport, f"{fake.url}/v2/")
+
+    await _get(transport, f"{fake.url}/v2/", **{"If-None-Match": got.headers["etag"]})
+
+    assert '"\xe4"' == fake.requests[-1].headers["if-none-match"]
+
+
 async def test_connections_are_kept_and_bounded(
     fake: FakeRegistry, wire: type[Connections | GeneralClient], naps: Naps
 ) -> None:
@@ -445,6 +508,13 @@ async def test_a_name_that_is_none(transport: Transport) -> None:
 
     expected = "registry.invalid cannot be reached: its name cannot be resolved: check the name, and the network"
     assert expected == str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["registry..invalid", f"{'a' * 64}.invalid", "300.1.1.1"])
+async def test_a_name_that_can_be_none(transport: Transport, name: str) -> None:
+    """The host, too: no resolver is asked for such."""
+    with pytest.raises(Unreachable, match=rf"^{name} cannot be reached: (its name cannot be resolved|Invalid IPv4)"):
+        await _get(transport, f"https://{name}/v2/")
 
 
 async def test_https_to_a_plain_server(fake: FakeRegistry, transport: Transport) -> None:

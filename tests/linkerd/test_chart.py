@@ -186,6 +186,14 @@ def test_no_lines_break_the_index(text: str) -> None:
         (b'{"entries": {"c": [{"name": "c", "version": []}]}}', "something else than a text"),
         (b'{"entries": {"c": [{"name": "c", "version": "1", "urls": "u"}]}}', "something else than a list as urls"),
         (b'{"entries": {"c": [{"name": "c", "version": "1", "created": "soon"}]}}', "'soon' as the time"),
+        (
+            b'{"entries": {"c": [{"name": "c", "version": "1", "appVersion": "\\ud800"}]}}',
+            "else than a text as appVersion",
+        ),
+        (
+            b'{"entries": {"c": [{"name": "c", "version": "1", "created": "0001-01-01T00:00:00+14:00"}]}}',
+            r"'0001-01-01T00:00:00\+14:00' as the time",
+        ),
         (b'{"entries": {"c": [{"name": "c", "version": "1"}, {"name": "c", "version": "1"}]}}', "c 1 twice"),
         (HELM.replace(b"version: 2026.8.3", b"version:"), "lacks its version"),
     ],
@@ -504,7 +512,6 @@ async def test_an_index_that_has_not_changed_is_not_read_again() -> None:
         "http://charts.example/edge/c.tgz",
         "https://charts.example:8443/c.tgz",
         "//evil.example/c.tgz",
-        "file:///c",
     ],
 )
 async def test_charts_do_not_choose_where_we_connect(url: str) -> None:
@@ -512,6 +519,18 @@ async def test_charts_do_not_choose_where_we_connect(url: str) -> None:
     files = Files({})
 
     with pytest.raises(ChartError, match="which is another host than its own"):
+        await ChartRepository(URL, files).chart(ChartEntry("c", "1", sha256="0" * 64, urls=(url,)))
+    assert [] == files.asked
+
+
+@pytest.mark.parametrize(
+    "url", ["https://[charts/c.tgz", "file:///c", "https://charts.example:port/c.tgz", "c\x1b.tgz"]
+)
+async def test_an_archive_at_no_address(url: str) -> None:
+    """Is the index's fault, and nothing is asked for."""
+    files = Files({})
+
+    with pytest.raises(ChartError, match=r"charts\.example/.* c 1 is at what is not an address of a server"):
         await ChartRepository(URL, files).chart(ChartEntry("c", "1", sha256="0" * 64, urls=(url,)))
     assert [] == files.asked
 

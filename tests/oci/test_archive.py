@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mirror.errors import ArchiveError, ContentError, NotFound, Unreachable
@@ -170,7 +170,7 @@ def test_skopeo_reads_it(archive: bytes, whole: Image, tmp_path: Path) -> None:
 
 
 class TestAltered:
-    @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @settings(max_examples=150)
     @given(data=st.data())
     def test_any_byte(self, archive: bytes, tmp_path: Path, data: st.DataObject) -> None:
         """One sentence, that names the file; nothing else is raised. What names should be the record says."""
@@ -180,7 +180,7 @@ class TestAltered:
 
         _is_refused(tmp_path / "a.tar", bytes(altered))
 
-    @settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @settings(max_examples=50)
     @given(data=st.data())
     def test_cut_off_anywhere(self, archive: bytes, tmp_path: Path, data: st.DataObject) -> None:
         """It says so."""
@@ -188,7 +188,7 @@ class TestAltered:
 
         assert "a.tar is cut off" in told
 
-    @settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @settings(max_examples=50)
     @given(raw=st.binary(max_size=300))
     def test_any_index(self, archive: bytes, tmp_path: Path, raw: bytes) -> None:
         """Whatever it is, another index than the one that was written is refused."""

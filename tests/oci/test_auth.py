@@ -363,8 +363,8 @@ async def test_a_realm_on_this_machine(guarded: FakeRegistry, proxy: Proxy, at: 
 @pytest.mark.parametrize(
     "body",
     [b"", b"[]", b"null", b'{"token": 5}', b'{"token": "a b"}', b'{"token": "a\\r\\nX: y"}', b"{}", b"\xff",
-     b'{"token": "x", "expires_in": "soon"}', b"[" * 60_000],
-    ids=["empty", "list", "null", "number", "blank", "lines", "none", "no text", "no time", "deep"],
+     b'{"token": "x", "expires_in": "soon"}', b'{"token": "x", "expires_in": 1' + b"0" * 400 + b"}", b"[" * 60_000],
+    ids=["empty", "list", "null", "number", "blank", "lines", "none", "no text", "no time", "for ever", "deep"],
 )  # fmt: skip
 async def test_a_token_service_that_talks_nonsense(guarded: FakeRegistry, body: bytes) -> None:
     """Is one sentence."""
@@ -504,6 +504,14 @@ def test_a_folder_for_a_file(tmp_path: Path) -> None:
         DockerConfiguration(tmp_path).credential("ghcr.io")
 
 
+def test_a_file_that_nests_too_deep(tmp_path: Path) -> None:
+    """Likewise."""
+    (tmp_path / "config.json").write_text("[" * 100_000)
+
+    with pytest.raises(SettingsError, match="cannot be read"):
+        DockerConfiguration(tmp_path / "config.json").credential("ghcr.io")
+
+
 def test_where_the_file_is(tmp_path: Path) -> None:
     """$DOCKER_CONFIG, else the home directory."""
     assert tmp_path / "config.json" == DockerConfiguration.default({"DOCKER_CONFIG": str(tmp_path)}).path
@@ -592,6 +600,7 @@ def test_a_helper_that_has_none(tmp_path: Path, helper: Helper) -> None:
         ("echo '[]'", "gave something other than a credential for ghcr.io"),
         ("printf '\\377'", "gave something other than a credential for ghcr.io"),
         ("true", "gave something other than a credential for ghcr.io"),
+        ("printf '[%.0s' $(seq 100000)", "gave something other than a credential for ghcr.io"),
     ],
 )
 def test_a_helper_that_fails(tmp_path: Path, helper: Helper, script: str, words: str) -> None:

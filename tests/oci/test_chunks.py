@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Literal
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mirror.errors import MirrorError, RegistryError, Unreachable
@@ -118,7 +118,7 @@ def test_a_size_is_found_or_there_is_none(sizes: list[int], size: int, limit: in
 # What is sent
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
+@settings(max_examples=50)
 @given(pieces=st.lists(st.binary(min_size=1, max_size=40), min_size=1, max_size=6), chunk_size=st.integers(1, 60))
 def test_every_byte_is_in_one_chunk(
     connections: Connections, fake: FakeRegistry, pieces: list[bytes], chunk_size: int

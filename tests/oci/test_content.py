@@ -114,6 +114,26 @@ def test_any_text_is_a_platform_or_a_bad_reference(text: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "parts",
+    [("linux", "amd64", ""), ("linux", "arm", "v7"), ("unknown", "unknown"), ("Linux", "x86_64"), ("", "")],
+    ids=str,
+)
+def test_what_indexes_call_a_platform(parts: tuple[str, ...]) -> None:
+    """Is one, also where it is not as it should be."""
+    assert "/".join(filter(None, parts)) == str(Platform(*parts))
+
+
+@pytest.mark.parametrize("word", ["\ud800", "\x1b[2J", "a b", "amd64\n", "a/b", "\u202e", "é"])
+@pytest.mark.parametrize("where", ["os", "architecture", "variant"])
+def test_what_is_no_platform(where: str, word: str) -> None:
+    """Is told in a sentence that any terminal and document bears."""
+    with pytest.raises(BadReference, match="is not a platform") as caught:
+        Platform(**{"os": "linux", "architecture": "arm", "variant": "v7", where: word})
+
+    assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize(
     ("wanted", "have", "covers"),
     [
         ("linux/amd64", "linux/amd64", True),
@@ -134,10 +154,11 @@ def test_a_platform_without_a_variant_is_arm64s_usual_one() -> None:
     assert Platform.parse("linux/arm64").covers(Platform.parse("linux/arm64/v8"))
 
 
-def test_a_negative_size_is_no_promise() -> None:
+@pytest.mark.parametrize("size", [-1, 2**63])
+def test_what_is_no_size_is_no_promise(size: int) -> None:
     """It is refused at once."""
-    with pytest.raises(ManifestError, match="negative"):
-        Descriptor("a/b", Digest.of(b""), -1)
+    with pytest.raises(ManifestError, match="is promised a size that is none"):
+        Descriptor("a/b", Digest.of(b""), size)
 
 
 @given(st.text(), st.text(), st.text())

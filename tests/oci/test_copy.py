@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import re
 import resource
 import time
@@ -11,11 +12,21 @@ from urllib.parse import unquote
 
 import pytest
 
-from mirror.errors import ContentError, ManifestError, MirrorError, RegistryError
+from mirror.errors import ContentError, ManifestError, MirrorError, RegistryError, Unreachable
 from mirror.oci.content import Descriptor, Digest
-from mirror.oci.copy import DEPTH_MAX, Copier, Once, read_blob, read_graph, read_small
+from mirror.oci.copy import (
+    DEPTH_MAX,
+    MANIFESTS_AT_ONCE,
+    MANIFESTS_SIZE_MAX,
+    Copier,
+    Once,
+    read_blob,
+    read_graph,
+    read_small,
+)
 from mirror.oci.registry import Registry
 from tests.content import Image, blob, image, index, multi_platform, push, relay
+from tests.http.talking import talking
 from tests.oci.copying import NAME, copy
 from tests.servers.client import open_registry
 from tests.servers.distribution import Distribution
@@ -357,6 +368,25 @@ async def test_a_graph_that_fans_out(upstream: FakeRegistry, source: Registry) -
     assert 4 * 12 + 1 == len(upstream.requests)
 
 
+@pytest.mark.parametrize("is_promised", [True, False], ids=["as promised", "promised to be small"])
+async def test_manifests_too_large_together(upstream: FakeRegistry, source: Registry, is_promised: bool) -> None:
+    """A small index of many large manifests is refused before they fill the memory: by name, in one sentence."""
+    children = [image(b"", annotations={"at": f"{at:01000000}"}) for at in range(48)]
+    what = index(*children)
+    upstream.add(NAME, what, "v1")
+    root = what.manifest
+    if not is_promised:
+        root = type(root).parse(re.sub(rb'"size":\d+', b'"size":500', root.raw), where="here")
+
+    with pytest.raises(ManifestError) as refused:
+        await read_graph(source.repository(NAME), root)
+    assert (
+        f"{upstream.host}/{NAME}@{root.digest}: its manifests are larger than {MANIFESTS_SIZE_MAX} bytes together, "
+        "which is refused" == str(refused.value)
+    )
+    assert len(upstream.requests) <= MANIFESTS_SIZE_MAX // 1_000_000 + MANIFESTS_AT_ONCE + 1
+
+
 @pytest.mark.parametrize("missing", [True, False], ids=["missing", "wrong size"])
 async def test_a_child_that_is_not_what_was_promised(upstream: FakeRegistry, source: Registry, missing: bool) -> None:
     """Is named, with its platform where it is missing."""
@@ -464,6 +494,29 @@ async def test_who_asks_while_it_is_given_up_is_not_given_up() -> None:
         await first
 
 
+async def test_once_that_fails_while_it_is_given_up() -> None:
+    """Nobody waits to be told, and the log has nothing of it either."""
+    once, said = Once[str](), list[dict[str, object]]()
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: said.append(context))
+
+    async def work() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            raise MirrorError("the upload could not be cancelled")
+
+    waiting = asyncio.create_task(once.wait_for("a", work))
+    await asyncio.sleep(0.01)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    del waiting
+    gc.collect()
+    await asyncio.sleep(0)
+
+    assert [] == said
+
+
 async def test_what_was_forgotten_is_counted_apart() -> None:
     """Who waits for the new work is no reason to go on with the old, nor the other way round."""
     once, ended = Once[str](), list[str]()
@@ -500,6 +553,15 @@ async def test_small_blobs(upstream: FakeRegistry, source: Registry) -> None:
     with pytest.raises(ContentError, match="larger than 6, refused"):
         await read_small(repository, blob(b"content"), bound=6)
     assert asked == len(upstream.requests)
+
+
+async def test_a_small_blob_that_never_ends() -> None:
+    """Is given up, though some of it comes all the time."""
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: 4000000\r\n\r\n"
+    with talking(head, b"x", every_s=0.05) as url:
+        async with open_registry(url) as registry:
+            with pytest.raises(Unreachable, match=f"{NAME}@sha256:.* cannot be reached: no answer in time"):
+                await read_small(registry.repository(NAME), blob(bytes(4_000_000)), bound=4_000_000, timeout_s=0.3)
 
 
 async def test_a_small_blob_that_stalls_can_be_given_up(upstream: FakeRegistry, source: Registry) -> None:

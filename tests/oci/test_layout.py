@@ -168,12 +168,12 @@ async def test_the_files_are_those_of_the_specification(layout: Layout) -> None:
 
 
 async def test_what_others_wrote_stays(layout: Layout) -> None:
-    """Entries without our names, unknown keys, and the order."""
+    """Entries without our names, unknown keys, half of a UTF-16 pair, and the order."""
     repository = layout.repository("proxy")
     await push(repository, image(b"old"), tag="v1")
     before = _index(layout.directory)
     before["annotations"] = {"by": "somebody"}
-    theirs = {"mediaType": "x/y", "digest": "blake3:00", "size": 1.5, "annotations": {"a": "é"}, "more": [None]}
+    theirs = {"mediaType": "x/y", "digest": "blake3:00", "size": 1.5, "annotations": {"a": "é\ud83d"}, "more": [None]}
     named = {**theirs, "annotations": {REF_NAME: "plain"}}
     before["manifests"] = [theirs, *before["manifests"], named, "odd"]
     (layout.directory / "index.json").write_text(json.dumps(before))
@@ -396,7 +396,7 @@ async def test_a_corrupt_index(layout: Layout, content: bytes) -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [{"digest": "sha256:0"}, {"digest": None}, {"size": "big"}, {"size": -1}, {"size": None}],
+    [{"digest": "sha256:0"}, {"digest": None}, {"size": "big"}, {"size": -1}, {"size": None}, {"size": float("inf")}],
     ids=str,
 )
 async def test_a_corrupt_entry(layout: Layout, change: dict[str, object]) -> None:

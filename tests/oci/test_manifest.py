@@ -17,6 +17,7 @@ from mirror.oci.manifest import (
     DOCKER_LIST,
     DOCKER_MANIFEST,
     LAYERS_MAX,
+    NESTING_MAX,
     OCI_INDEX,
     OCI_MANIFEST,
     SIZE_MAX,
@@ -192,6 +193,7 @@ def test_an_index_that_is_an_image_is_refused(view: dict[str, Any]) -> None:
         json.dumps(_view(config=_entry(size="5"))).encode(),
         json.dumps(_view(config=_entry(size=True))).encode(),
         json.dumps(_view(config=_entry(size=-5))).encode(),
+        json.dumps(_view(config=_entry(size=2**63))).encode(),
         json.dumps(_view(config=_entry(size=1.5))).encode(),
         json.dumps(_view(config=_entry(mediaType=5))).encode(),
         json.dumps(_view(config=_entry(annotations=["x"]))).encode(),
@@ -200,6 +202,8 @@ def test_an_index_that_is_an_image_is_refused(view: dict[str, Any]) -> None:
         json.dumps(_view(subject={"digest": 5})).encode(),
         json.dumps(_view(annotations="x")).encode(),
         json.dumps(_view(config=_entry(platform="linux"))).encode(),
+        json.dumps(_view(config=_entry(platform={"os": "linux", "architecture": "\ud800"}))).encode(),
+        json.dumps(_view(config=_entry(platform={"os": "\x1b[2J", "architecture": "amd64"}))).encode(),
         b'{"schemaVersion": 2, "config": {"digest": "x", "size": ' + b"9" * 10_000 + b"}}",
     ],
 )
@@ -258,14 +262,21 @@ def test_any_bytes_are_a_manifest_or_an_error(raw: bytes) -> None:
 
 
 def test_everything_is_bounded() -> None:
-    """The size, the children and the layers of a manifest."""
+    """The size, the children, the layers and the depth of a manifest."""
     with pytest.raises(ManifestError, match="larger"):
         Manifest.parse(b" " * (SIZE_MAX + 1), where="here")
     with pytest.raises(ManifestError, match="at most"):
         _parse({"mediaType": OCI_INDEX, "manifests": [_entry()] * (CHILDREN_MAX + 1)})
     with pytest.raises(ManifestError, match="at most"):
         _parse(_view(layers=[_entry()] * (LAYERS_MAX + 1)))
+    with pytest.raises(ManifestError, match="nests deeper"):
+        _parse({"mediaType": OCI_INDEX, "manifests": [], "x": _nested(NESTING_MAX)})
     assert CHILDREN_MAX == len(_parse({"mediaType": OCI_INDEX, "manifests": [_entry()] * CHILDREN_MAX}).children)
+    assert _parse({"mediaType": OCI_INDEX, "x": _nested(NESTING_MAX - 1)}).is_index
+
+
+def _nested(depth: int) -> list[Any]:
+    return [_nested(depth - 1)] if depth > 1 else []
 
 
 # The platform filter
@@ -389,6 +400,14 @@ def test_a_child_that_is_described_otherwise(released: Image) -> None:
     view["manifests"][0]["platform"] = {"os": "linux", "architecture": "s390x"}
 
     assert not is_restriction(_parse(view), released.manifest)
+
+
+def test_an_index_without_children_has_none(released: Image) -> None:
+    """Be it that it lists none, or lacks the list."""
+    for empty in ({"manifests": None}, {"manifests": []}):
+        whole = json.loads(released.manifest.raw) | empty
+
+        assert not is_restriction(released.manifest, _parse(whole))
 
 
 def test_one_image_is_no_restriction(released: Image) -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 
 import pytest
 
-from mirror.errors import RegistryError
-from mirror.oci.copy import Copier
+from mirror.errors import ManifestError, RegistryError
+from mirror.oci.copy import MANIFESTS_AT_ONCE, MANIFESTS_SIZE_MAX, Copier
 from mirror.oci.manifest import OCI_INDEX, Manifest
 from mirror.oci.referrers import Travelled, gathered, travel
 from mirror.oci.registry import Registry
@@ -311,6 +312,20 @@ async def test_what_refers_to_nothing_costs_little(upstream: FakeRegistry, sourc
 
     assert ((), ()) == (found.tagged, found.listed)
     assert 4 == len(upstream.requests)
+
+
+async def test_more_than_belongs_to_an_image(upstream: FakeRegistry, source: Registry) -> None:
+    """Is refused before it fills the memory, in one sentence."""
+    for at in range(48):
+        note = _note(str(at))
+        large = Manifest.parse(note.manifest.raw + b" " * 1_000_000, where="here")
+        upstream.add(_NAME, replace(note, manifest=large))
+
+    with pytest.raises(
+        ManifestError, match=rf"{_SUBJECT.digest} \(referrers\): its manifests are larger than 16777216"
+    ):
+        await gathered(source.repository(_NAME), _SUBJECT.digest)
+    assert len(upstream.asked("GET .*/manifests/sha256:.*")) <= MANIFESTS_SIZE_MAX // 1_000_000 + MANIFESTS_AT_ONCE + 1
 
 
 async def test_what_cannot_be_asked(upstream: FakeRegistry, source: Registry) -> None:

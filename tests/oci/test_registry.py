@@ -122,6 +122,14 @@ async def test_tags_by_pages(fake: FakeRegistry, repository: RegistryRepository,
     assert 3 == len(fake.requests)
 
 
+async def test_what_is_listed_and_is_no_tag(fake: FakeRegistry, repository: RegistryRepository) -> None:
+    """Is left out: nobody can ask for it, and in a URL it would be something else."""
+    listed = json.dumps({"tags": ["v1", "caf\xe9", "\ud800", "", "../../other/manifests/v1", "a b", None, 3, ["v1"]]})
+    fake.faults.append(Fault("GET .*/tags/list.*", answer(200, listed.encode())))
+
+    assert ("v1",) == await repository.tags()
+
+
 @pytest.mark.parametrize("what", ["tags", "referrers"])
 async def test_pages_that_go_round(fake: FakeRegistry, repository: RegistryRepository, what: str) -> None:
     """Are given up where one comes again, in one sentence."""

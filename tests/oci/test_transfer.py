@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
@@ -38,6 +40,7 @@ from tests.servers.fake import (
     truncated,
 )
 from tests.servers.ingress import Ingress, ingress
+from tests.waiting import until
 
 _WHOLE = bytes(range(251)) * 8000  # 2 MB
 _MIB = 1024 * 1024
@@ -73,6 +76,32 @@ async def test_a_blob_that_breaks_off(
     assert BLOB_ATTEMPTS == len(place.asked(f"{method} .*/blobs/.*{blob(data).digest}"))
 
 
+@pytest.mark.parametrize("where", ["upstream", "destination"])
+async def test_a_refusal_holds_for_blobs_in_line(
+    upstream: FakeRegistry, fake: FakeRegistry, source: Registry, destination: Registry, copier: Copier, where: str
+) -> None:
+    """No more of them are asked for, or sent, than were under way, while either host wants to be left."""
+    what = image(*(bytes([number]) * 1000 for number in range(20)))
+    upstream.add(NAME, what, "v1")
+    place, method = (upstream, "GET") if where == "upstream" else (fake, "PUT")
+    # the first goes alone: it is learned from it whether the registry mounts
+    place.faults.append(Fault(f"{method} .*/blobs/.*", answer(429, Retry_After="30"), times=ALWAYS, skip=1))
+    repository = source.repository(NAME)
+    graph = await read_graph(repository, await repository.manifest("v1"))
+    gate, asleep = (source if where == "upstream" else destination).transport.gate, list[float]()
+
+    async def sleep(seconds: float) -> None:
+        asleep.append(seconds)
+        await asyncio.Event().wait()
+
+    gate.limit, gate._window, gate.sleep, gate.now, copier.sleep = 2, 2.0, sleep, time.monotonic, sleep
+    copying = asyncio.create_task(copier.copy(repository, destination.repository(NAME), graph))
+    await until(lambda: len(what.blobs) - 1 == len(asleep))
+    copying.cancel()
+
+    assert 1 + 2 >= len(place.asked(f"{method} .*/blobs/.*"))
+
+
 def _breaks_off(response: Response) -> Response:
     """Half of it comes, and then the connection ends."""
     return replace(response, body=response.body[: len(response.body) // 2], length=len(response.body))
@@ -85,9 +114,10 @@ def _breaks_off(response: Response) -> Response:
         becomes(lambda response: replace(response, status=200, body=_WHOLE, headers={})),
         becomes(lambda response: response.having(Content_Range=f"bytes 0-{len(_WHOLE) - 1}/{len(_WHOLE)}")),
         becomes(lambda response: response.having(Content_Range="")),
+        becomes(lambda response: response.having(Content_Range=f"bytes {'9' * 5000}-1/1")),
         refusal(416, "RANGE_INVALID"),
     ],
-    ids=["the range", "the whole", "another range", "some range", "416"],
+    ids=["the range", "the whole", "another range", "some range", "a range without end", "416"],
 )
 async def test_a_download_that_breaks_off_goes_on(
     upstream: FakeRegistry, fake: FakeRegistry, source: Registry, destination: Registry, copier: Copier, answers: Harm

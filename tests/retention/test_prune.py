@@ -34,6 +34,8 @@ from tests.content import artifact, image, push
 from tests.mirrors import PATHS, Sample, digests, pushed, samples
 from tests.runs import NOW, prune, sync, verify
 from tests.servers.distribution import Distribution, docker_registry
+from tests.servers.gateway import Gateway
+from tests.servers.loopback import Response, serving
 from tests.servers.upstream import CHARTS, Upstream, upstream_server
 
 OLD, MIDDLE, NEW = "edge-26.8.1", "edge-26.8.2", "edge-26.8.3"
@@ -283,6 +285,52 @@ async def test_a_registry_that_deletes_nothing(upstream: Upstream, tmp_path: Pat
     assert (0, [OLD, MIDDLE, NEW]) == (verified.exit_code, [each.release for each in verified.releases])
 
 
+async def test_a_registry_that_deletes_some(
+    upstream: Upstream, open_distribution: Distribution, path: str, tmp_path: Path
+) -> None:
+    """What went is told, half of a repository as it may be, and nothing else; the next run tells the rest."""
+    deleted = list[str]()
+
+    class Refusing(Gateway):
+        behind = open_distribution.host
+
+        def respond(self) -> None:
+            if self.command == "DELETE" and "/proxy/" in self.path:
+                deleted.append(self.path)
+                if len(deleted) > 1:
+                    return self.send(Response(403, body=b'{"errors": [{"code": "DENIED", "message": "not now"}]}'))
+            return self.send(self.forward(self.read_body() or b""))
+
+    def settings(host: str) -> Settings:
+        return upstream.settings(
+            releases=[NEW],
+            destinations={"test": {"kind": "registry", "registry": host, "prefix": path}},
+            overrides={"directory": str(tmp_path / "overrides")},
+            retention=KEEP_ONE,
+        )
+
+    there = settings(open_distribution.host)
+    await everything(there, upstream)
+    planned = only(await prune(there))
+    with serving(Refusing) as host:
+        report = await prune(settings(host), yes=True)
+        told = only(report)
+    rest = only(await prune(there, yes=True))
+
+    assert 1 == report.exit_code
+    [problem] = told.problems
+    assert f"{path}/proxy@" in problem
+    assert (2, {MIDDLE, OLD}) == (len(told.unfinished), set(map(str, told.unfinished)))
+    went = [manifest for manifest in told.manifests if manifest.startswith("proxy@")]
+    assert [deleted[0].rpartition("/")[2]] == [manifest.partition("@")[2] for manifest in went]
+    assert set(planned.manifests) == {*told.manifests, *rest.manifests}
+    assert set() == {*told.manifests} & {*rest.manifests}
+    assert set(planned.tags) == {*told.tags, *rest.tags}
+    assert set() == {*told.tags} & {*rest.tags}
+    assert 0 < told.size < planned.size
+    assert () == rest.unfinished == rest.problems
+
+
 async def test_what_cannot_be_read_is_not_guessed_at(into: Into, upstream: Upstream) -> None:
     """A record that is damaged may need anything: nothing is deleted."""
     await everything(into(), upstream)
@@ -450,14 +498,14 @@ class TestProperty:
             asyncio.run(survives(settings, sample, after))
 
     @given(samples(), st.integers(0, 12))
-    @hypothesis.settings(max_examples=20, suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture])
+    @hypothesis.settings(max_examples=20)
     def test_with_the_referrers_api(self, referrers_host: str, sample: Sample, after: int) -> None:
         """For any mirror, policy and moment of the end, where the registry lists what refers to an image."""
         with fresh("registry", referrers_host) as settings:
             asyncio.run(survives(settings, sample, after))
 
     @given(samples(by_subject=False), st.integers(0, 12))
-    @hypothesis.settings(max_examples=8, suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture])
+    @hypothesis.settings(max_examples=8)
     def test_in_docker_registry(self, open_distribution: Distribution, sample: Sample, after: int) -> None:
         """For any mirror, policy and moment of the end."""
         with fresh("registry", open_distribution.host) as settings:

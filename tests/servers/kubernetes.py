@@ -20,6 +20,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import parse_qs, urlsplit
@@ -341,6 +342,28 @@ class RealCluster(Cluster):
 
     def patch(self, namespace: str, name: str, kind: str, query: str, body: Mapping[str, Any]) -> int:
         return self._ask("PATCH", f"/api/v1/namespaces/{namespace}/configmaps/{name}?{query}", body, kind)[0]
+
+    def end_jobs(self) -> None:
+        """What the controller would do, of which there is none: each Job that was made has ended well."""
+        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        conditions = [{"type": each, "status": "True"} for each in ("SuccessCriteriaMet", "Complete")]
+        for job in self._ask("GET", "/apis/batch/v1/jobs")[1]["items"]:
+            if job["status"].get("completionTime"):
+                continue
+            name, namespace, completions = (
+                job["metadata"]["name"],
+                job["metadata"]["namespace"],
+                job["spec"]["completions"],
+            )
+            indexes = {"completedIndexes": f"0-{completions - 1}"} if completions > 1 else {}
+            status = {"startTime": now, "completionTime": now, "succeeded": completions, "conditions": conditions}
+            code, answer = self._ask(
+                "PATCH",
+                f"/apis/batch/v1/namespaces/{namespace}/jobs/{name}/status",
+                {"status": status | indexes},
+                MERGE,
+            )
+            assert code in (200, 404), answer
 
     def is_ready(self) -> bool:
         """Whether it serves, and has made the roles that it begins with."""

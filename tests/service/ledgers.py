@@ -15,6 +15,7 @@ from mirror.plan import Recorded, Refuse, Target, with_remedy
 from mirror.record import Evidence, RecordedImage
 from mirror.report import ChartReport, ImageReport, ReleaseReport, VerifiedImage, VerifiedRelease
 from mirror.service.ledger import ConfigurationState, Entry, Ledger, Run, Verified
+from mirror.sync import Move
 from mirror.trust.verdict import Verdict, signed_by, stanza
 
 NOW = datetime(2026, 11, 26, 13, 29, tzinfo=UTC)
@@ -186,10 +187,11 @@ def first_run() -> Ledger:
     """The first run is under way."""
     made = empty()
     made.begin("sync", "start", NOW - 40 * timedelta(seconds=1))
-    for number, each in enumerate(references("edge-26.11.3")[:4]):
-        made.progress.image_started(each, 48_300_000)
-        made.progress.advanced(each, 11_000_000 * (number + 1))
-    made.progress.image_finished(references("edge-26.11.3")[3], "copied")
+    moves = [Move(each) for each in references("edge-26.11.3")[:4]]
+    for number, move in enumerate(moves):
+        made.progress.image_started(move, 48_300_000)
+        made.progress.advanced(move, 11_000_000 * (number + 1))
+    made.progress.image_finished(moves[3], "copied")
     return made
 
 
@@ -218,8 +220,9 @@ def running() -> Ledger:
     """In step, and a run is under way."""
     made = in_step()
     made.begin("sync", "schedule", NOW - MINUTE)
-    made.progress.image_started("cr.l5d.io/linkerd/proxy:edge-26.11.4", 48_300_000)
-    made.progress.advanced("cr.l5d.io/linkerd/proxy:edge-26.11.4", 30_000_000)
+    move = Move("cr.l5d.io/linkerd/proxy:edge-26.11.4")
+    made.progress.image_started(move, 48_300_000)
+    made.progress.advanced(move, 30_000_000)
     made.next_sync = NOW + 48 * MINUTE
     return made
 

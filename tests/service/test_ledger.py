@@ -11,7 +11,8 @@ from mirror.plan import Target
 from mirror.report import ImageOutcome, ImageReport, ReleaseReport, SyncReport, VerifiedRelease, VerifyReport
 from mirror.service.bell import Work
 from mirror.service.ledger import RUNS_KEPT, Ledger, RunOutcome
-from mirror.service.progress import RunProgress
+from mirror.service.progress import Moving, RunProgress
+from mirror.sync import Move
 
 NOW = datetime(2026, 8, 2, tzinfo=UTC)
 KEY = ("production", "edge-26.8.1")
@@ -114,7 +115,7 @@ def test_stuck() -> None:
     ledger.progress = RunProgress(lambda: now[0])
     now[0] = 1801
     stuck_s = ledger.stuck_s
-    ledger.progress.image_finished("cr.l5d.io/linkerd/proxy:x", "failed")
+    ledger.progress.image_finished(Move("cr.l5d.io/linkerd/proxy:x"), "failed")
     just_moved_s = ledger.stuck_s
     now[0] += 1800
     at_the_bound_s = ledger.stuck_s
@@ -127,15 +128,30 @@ def test_stuck() -> None:
 
 def test_progress() -> None:
     """Bytes count for the image that is on its way; one that begins anew takes its own back."""
-    progress = RunProgress()
-    progress.image_started("proxy", 100)
-    progress.advanced("proxy", 60)
-    progress.advanced("proxy", -60)
-    progress.advanced("proxy", 30)
-    progress.advanced("never started", 5)
-    progress.image_started("proxy", 100)  # for a second destination
+    progress, move = RunProgress(), Move("proxy")
+    progress.image_started(move, 100)
+    progress.advanced(move, 60)
+    progress.advanced(move, -60)
+    progress.advanced(move, 30)
+    progress.advanced(Move("never started"), 5)
     moving = progress.moving
-    progress.image_finished("proxy", "copied")
+    progress.image_finished(move, "copied")
 
-    assert [("proxy", 200, 30)] == [(each.reference, each.size, each.done) for each in moving]
+    assert (Moving("proxy", 100, 30),) == moving
     assert ((), 1) == (progress.moving, progress.finished)
+
+
+def test_progress_to_two_destinations() -> None:
+    """An image is on its way until it is at both, and told once; that it was at a third already ends nothing."""
+    progress, here, there = RunProgress(), Move("proxy"), Move("proxy")
+    progress.image_started(here, 100)
+    progress.image_started(there, 100)
+    progress.advanced(here, 100)
+    progress.advanced(there, 30)
+    both = progress.moving
+    progress.image_finished(Move("proxy"), "kept")
+    progress.image_finished(here, "copied")
+
+    assert (Moving("proxy", 200, 130),) == both
+    assert (Moving("proxy", 100, 30),) == progress.moving
+    assert 2 == progress.finished

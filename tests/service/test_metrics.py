@@ -347,6 +347,7 @@ def test_all_is_0_before_it_happens() -> None:
     assert 0 == scrape.value("mirror_registry_retries_total", host="ghcr.io", reason="rate_limited")
     assert 0 == scrape.value("mirror_registry_rate_limit_wait_seconds_sum", host="ghcr.io")
     assert 0 == scrape.value("mirror_runs_total", work="sync", why="schedule", outcome="failed")
+    assert 0 == scrape.value("mirror_runs_total", work="deep_verify", why="reload", outcome="in_step")
     assert 0 == scrape.value("mirror_run_consecutive_failures", work="sync")
     assert 0 == scrape.sum("mirror_images_desired")
     assert 1 == scrape.value("mirror_config_last_reload_successful")

@@ -105,6 +105,16 @@ def overflow(page: Page) -> int:
     return int(page.evaluate("document.documentElement.scrollWidth - window.innerWidth"))
 
 
+def too_narrow(page: Page) -> list[int]:
+    """The widths of a window, those right above a change of layout among them, that *page* is wider than."""
+
+    def is_wider(width: int) -> bool:
+        page.set_viewport_size({"width": width, "height": 800})
+        return overflow(page) > 0
+
+    return [width for width in (*range(320, 1401, 60), 641, 1249) if is_wider(width)]
+
+
 @pytest.mark.parametrize("name", STATES)
 def test_each_state_is_plain_and_accessible(name: str, stage: Stage, page: Page) -> None:
     """The first line is the word and the sentence; axe finds nothing in light, in dark and on a phone."""
@@ -131,6 +141,15 @@ def test_each_state_is_plain_and_accessible(name: str, stage: Stage, page: Page)
     accessible(page)
 
 
+@pytest.mark.parametrize("name", STATES)
+def test_as_wide_as_its_window(name: str, stage: Stage, page: Page) -> None:
+    """It never scrolls sideways, on a phone, on a desk or between."""
+    stage.show(STATES[name]())
+    page.goto(stage.url)
+
+    assert [] == too_narrow(page)
+
+
 @pytest.mark.parametrize("name", ["in_step", "refused"])
 def test_a_release(name: str, stage: Stage, page: Page) -> None:
     """Every chart, every image with its whole digest, platforms, signer and size; what is written of it; accessible."""
@@ -148,9 +167,9 @@ def test_a_release(name: str, stage: Stage, page: Page) -> None:
     assert "linux/amd64, arm/v7, arm64" in first
     assert "release.yml@refs/tags/edge-26.11.3" in first
     accessible(page)
+    assert [] == too_narrow(page)
     page.set_viewport_size(NARROW)  # type: ignore[arg-type]
     page.emulate_media(color_scheme="dark")
-    assert 0 == overflow(page)
     accessible(page)
 
 

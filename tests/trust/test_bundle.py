@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import load_der_x509_certificate
 from cryptography.x509.oid import ExtendedKeyUsageOID
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mirror.oci.content import Digest
@@ -600,14 +600,13 @@ _JSON = st.recursive(
 )
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.binary(max_size=200) | _JSON.map(lambda made: json.dumps(made).encode()))
 def test_no_bytes_make_anything_but_a_verdict(sigstore: Sigstore, raw: bytes) -> None:
     """And none make a good one."""
     assert "not verified" == _judged_bundle(sigstore, raw).state
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=300)
+@settings(max_examples=300)
 @given(data=st.data(), value=_JSON)
 def test_no_part_may_be_another(sigstore: Sigstore, good: dict[str, Any], data: st.DataObject, value: Any) -> None:
     """Anything in the place of any part of a good bundle is refused, or does not count."""

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mirror.errors import TrustRootError
@@ -21,6 +21,7 @@ from mirror.http.connections import Connections
 from mirror.http.general import GeneralClient
 from mirror.http.proxies import Proxies
 from mirror.http.transport import Transport
+from mirror.lock import locked
 from mirror.trust.root import PUBLIC, SIZE_MAX, PublicRoot, RootFile
 from mirror.trust.trusted_root import parse
 from tests.http.naps import Naps
@@ -102,6 +103,10 @@ def _without(name: str) -> Callable[[dict[str, Any]], Any]:
             "is not a trusted root",
         ),
         (
+            lambda document: document["tlogs"][0]["publicKey"]["validFor"].update(start="0001-01-01T00:00:00+14:00"),
+            "out of range",
+        ),
+        (
             lambda document: document["certificateAuthorities"][0]["validFor"].update(end="2026-01-01T00:00:00"),
             "is not a time",
         ),
@@ -119,7 +124,6 @@ def test_what_is_no_trusted_root(sigstore: Sigstore, change: Callable[[dict[str,
     assert "cosign trusted-root create" in str(raised.value)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.binary(max_size=100) | st.dictionaries(st.text(max_size=5), st.integers()).map(lambda x: json.dumps(x).encode())
 )
@@ -306,6 +310,19 @@ async def test_a_directory_that_cannot_be_written(tuf: TufRepository, transport:
 
     with pytest.raises(TrustRootError, match=r"file.*cannot be written .*make it writable"):
         await _root(tuf, transport, tmp_path / "file").load()
+
+
+async def test_a_directory_that_others_keep_locked(tuf: TufRepository, transport: Transport, tmp_path: Path) -> None:
+    """It is not waited for for ever; it says which, and what to do."""
+    await _root(tuf, transport, tmp_path).load()
+    [lock] = tmp_path.glob("*/lock")
+    with (
+        locked(lock),
+        pytest.raises(TrustRootError, match=r"cannot be locked .*for 0\.1 seconds\): try again, or give"),
+    ):
+        await _root(tuf, transport, tmp_path, lock_wait_s=0.1).load()
+
+    assert await _root(tuf, transport, tmp_path).load()
 
 
 async def test_through_a_proxy(tuf: TufRepository, proxy: Proxy, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mirror.errors import AccessDenied
@@ -555,7 +555,6 @@ def _judged(sigstore: Sigstore, layer: SimpleSigning) -> Verdict:
     return asyncio.run(judge(REFERENCE, IMAGE.digest, referrers, Shelf(made.blobs), trust))
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     payload=st.binary(max_size=300) | st.just(payload_of(IMAGE.digest)),
     signature=st.text(max_size=80),
@@ -583,7 +582,7 @@ def good_layer(sigstore: Sigstore) -> SimpleSigning:
     return rightly(sigstore)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200)
+@settings(max_examples=200)
 @given(data=st.data())
 def test_no_byte_may_differ(sigstore: Sigstore, good_layer: SimpleSigning, data: st.DataObject) -> None:
     """Of payload, signature, certificate and entry each byte counts, but where base64 has spare bits."""

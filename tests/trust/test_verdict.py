@@ -63,6 +63,7 @@ def test_there_and_back(verdict: Verdict) -> None:
         ({"subject": "sha256:1"}, BadReference),
         ({"subject": 1}, TypeError),
         ({"words": None}, TypeError),
+        ({"words": "\ud800"}, ValueError),
         ({"identity": []}, TypeError),
         ({"identity": "x" * 3000}, TypeError),
         ({"logIndex": "7"}, TypeError),

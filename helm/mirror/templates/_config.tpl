@@ -2,23 +2,31 @@
 What the configuration is, and what the cluster must know of it.
 
 mirror.config.data        the ConfigMap's data
+mirror.config.registries  JSON: what `registryCredentials` add to `registries`
 mirror.config.port        the port of server.listen
 mirror.config.inCluster   not empty where the values go into ConfigMaps
 mirror.config.urls        JSON: every host that is contacted, as URL or as HOST[:PORT][/PATH], the built-in ones aside
 */}}
 {{- define "mirror.config.data" -}}
 {{- $config := deepCopy .Values.config -}}
-{{- range $host, $credential := .Values.registryCredentials -}}
-{{- $registry := deepCopy (dig "registries" $host dict $config) -}}
-{{- $_ := set $registry "password_file" (printf "/var/run/mirror/credentials/%s/password" $host) -}}
-{{- with $credential.username }}{{ $_ := set $registry "username" . }}{{ end -}}
-{{- $_ := set $config "registries" (merge (dict $host $registry) ($config.registries | default dict)) -}}
+{{- with include "mirror.config.registries" . | fromJson -}}
+{{- $_ := set $config "registries" (merge . ($config.registries | default dict)) -}}
 {{- end -}}
 config.toml: |
   {{- include "mirror.toml" (dict "table" $config "path" list) | trim | nindent 2 }}
 {{- range $name, $text := .Values.configFiles }}
 {{ $name | quote }}: {{ $text | toJson }}
 {{- end }}
+{{- end -}}
+
+{{- define "mirror.config.registries" -}}
+{{- $registries := dict -}}
+{{- range $host, $credential := .Values.registryCredentials -}}
+{{- $registry := dict "password_file" (printf "/var/run/mirror/credentials/%s/password" $host) -}}
+{{- with $credential.username }}{{ $_ := set $registry "username" . }}{{ end -}}
+{{- $_ := set $registries $host $registry -}}
+{{- end -}}
+{{- $registries | toJson -}}
 {{- end -}}
 
 {{- define "mirror.config.port" -}}

@@ -4,6 +4,8 @@ Names: 63 characters, as a label of DNS has. What is appended shortens what is b
 mirror.name          the chart's name
 mirror.fullname      the release's
 mirror.suffixed      (dict "root" $ "suffix" "-x" "max" 63)
+mirror.placed        (dict "root" $ "name" … "namespace" …), either as needed: a name in a namespace; where that is not the
+                     release's, NAME.NAMESPACE, so that releases of one name can meet there (no label: 253 characters)
 mirror.selector      labels that select the pods; they never change, since a Deployment's cannot
 mirror.podLabels     those, and what values add; the chart's version is not among them, so that it alone restarts nothing
 mirror.metadata      (dict "root" $ …) with "name", "namespace", "labels", "annotations", "weight" (of a hook) as needed
@@ -25,6 +27,12 @@ mirror.metadata      (dict "root" $ …) with "name", "namespace", "labels", "an
 
 {{- define "mirror.namespace" -}}
 {{- .Values.namespaceOverride | default .Release.Namespace -}}
+{{- end -}}
+
+{{- define "mirror.placed" -}}
+{{- $home := include "mirror.namespace" .root -}}
+{{- .name | default (include "mirror.fullname" .root) -}}
+{{- if ne $home (.namespace | default $home) }}.{{ $home }}{{ end -}}
 {{- end -}}
 
 {{- define "mirror.serviceAccountName" -}}
@@ -52,7 +60,7 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 -}}
 {{- $labels := merge (include "mirror.selector" $root | fromYaml) $own (.labels | default dict) $root.Values.commonLabels -}}
 {{- $annotations := merge (dict) (include "mirror.hook" (dict "root" $root "weight" .weight) | fromYaml) (.annotations | default dict) $root.Values.commonAnnotations -}}
-name: {{ .name | default (include "mirror.fullname" $root) }}
+name: {{ include "mirror.placed" . }}
 namespace: {{ .namespace | default (include "mirror.namespace" $root) }}
 labels:
   {{- toYaml $labels | nindent 2 }}
@@ -64,13 +72,16 @@ annotations:
 
 {{/*
 Of a Job that is a hook, what it needs is a hook too, of a lower weight: before an installation there is nothing else.
-Helm leaves hooks behind; the next ones replace them.
+Helm leaves hooks behind; the next ones replace them, or the release takes them over, by its name on them, when `kind`
+has become another.
 */}}
 {{- define "mirror.hook" -}}
 {{- if and .weight (eq .root.Values.kind "Job") .root.Values.job.hooks -}}
 helm.sh/hook: {{ join "," .root.Values.job.hooks }}
 helm.sh/hook-weight: {{ .weight | quote }}
 helm.sh/hook-delete-policy: before-hook-creation
+meta.helm.sh/release-name: {{ .root.Release.Name }}
+meta.helm.sh/release-namespace: {{ .root.Release.Namespace }}
 {{- end -}}
 {{- end -}}
 

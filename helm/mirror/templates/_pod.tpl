@@ -171,6 +171,10 @@ spec:
 {{- end -}}
 
 {{- define "mirror.pod.env" -}}
+{{- if and .Values.existingConfigMap .Values.registryCredentials }}
+- name: MIRROR_REGISTRIES
+  value: {{ include "mirror.config.registries" . | quote }}
+{{- end }}
 {{- range $host, $credential := .Values.registryCredentials }}
 {{- if not $credential.username }}
 - name: MIRROR_REGISTRIES__{{ regexReplaceAll "[^A-Z0-9]" (upper $host) "_" }}__USERNAME
@@ -213,33 +217,44 @@ secret:
 
 {{/*
 A Job: (dict "root" $). Bad input (exit code 2) and a refusal (3) fail it at once, since another try would say the same; a
-pod that a drained node took is no failure.
+pod that a drained node took is no failure. One shard of several fails alone, and the others go on: before 1.29 Kubernetes
+counts by Job only, so that there a shard is tried again, at intervals that grow, until all have had their time.
 */}}
 {{- define "mirror.job" -}}
 {{- $job := .root.Values.job -}}
+{{- $isSharded := gt (int $job.shards) 1 -}}
+{{- $isOld := semverCompare "<1.29.0-0" .root.Capabilities.KubeVersion.Version -}}
 {{- $command := list "sync" -}}
-{{- if gt (int $job.shards) 1 }}
+{{- if $isSharded }}
 {{- $command = list "sync" "--shard" (printf "$(JOB_COMPLETION_INDEX)/%d" (int $job.shards)) }}
 completionMode: Indexed
 completions: {{ $job.shards }}
 parallelism: {{ $job.shards }}
 {{- end }}
+{{- if not $isSharded }}
 backoffLimit: {{ $job.backoffLimit }}
+{{- else if $isOld }}
+backoffLimit: 2147483647
+{{- else }}
+backoffLimitPerIndex: {{ $job.backoffLimit }}
+{{- end }}
 activeDeadlineSeconds: {{ $job.activeDeadlineSeconds }}
 {{- if not (kindIs "invalid" $job.ttlSecondsAfterFinished) }}
 ttlSecondsAfterFinished: {{ $job.ttlSecondsAfterFinished }}
 {{- end }}
 podFailurePolicy:
   rules:
-    - action: FailJob
+    {{- if not (and $isSharded $isOld) }}
+    - action: {{ $isSharded | ternary "FailIndex" "FailJob" }}
       onExitCodes:
         containerName: mirror
         operator: In
         values: [2, 3]
       {{- /* up to 1.28 the published schema asks for them, empty or not, and Helm and kubectl validate by it */}}
-      {{- if semverCompare "<1.29.0-0" .root.Capabilities.KubeVersion.Version }}
+      {{- if $isOld }}
       onPodConditions: []
       {{- end }}
+    {{- end }}
     - action: Ignore
       onPodConditions:
         - type: DisruptionTarget

@@ -18,6 +18,7 @@ from mirror.destinations.harbor.doublestar import BadPattern, matches
 from mirror.destinations.harbor.words import plain
 
 UNLIMITED = NEVER = -1
+_CALENDAR_END = 253_402_300_800  # 10000-01-01, in seconds since 1970
 _RETAINS = {
     "latestPushedK": "while it is among the {} pushed last",
     "latestPulledN": "while it is among the {} pulled last",
@@ -174,12 +175,15 @@ def parse_rules(views: Sequence[Mapping[str, Any]]) -> tuple[Rule, ...]:
 def parse_quota(view: Mapping[str, Any]) -> Quota | None:
     """Of GET /projects/NAME/summary; None where the account may not see it. Raises as parse_project."""
     quota = view.get("quota")
-    return Quota(int(quota["hard"]["storage"]), int(quota["used"].get("storage", 0))) if quota else None
+    return Quota(_amount(quota["hard"]["storage"]), _amount(quota["used"].get("storage", 0))) if quota else None
 
 
 def parse_robot(view: Mapping[str, Any]) -> Robot:
-    """One of GET /robots; raises as parse_project."""
-    return Robot(plain(view["name"]), int(view.get("expires_at", NEVER)), bool(view.get("disable")))
+    """One of GET /robots; raises as parse_project. What expires when no calendar has a day for it, does not."""
+    expires_at = int(view.get("expires_at", NEVER))
+    return Robot(
+        plain(view["name"]), expires_at if 0 <= expires_at < _CALENDAR_END else NEVER, bool(view.get("disable"))
+    )
 
 
 def _parse_rule(view: Mapping[str, Any]) -> Rule:
@@ -197,6 +201,13 @@ def _parse_selectors(views: Sequence[Mapping[str, Any]] | None) -> tuple[Selecto
     return tuple(
         Selector(str(view["kind"]), str(view["decoration"]), str(view.get("pattern") or "")) for view in views or ()
     )
+
+
+def _amount(value: Any) -> int:
+    """Bytes, or UNLIMITED."""
+    if not UNLIMITED <= (amount := int(value)) < 2**63:
+        raise ValueError("no disk has so many bytes")
+    return amount
 
 
 def _is_set(metadata: Mapping[str, Any], key: str) -> bool:

@@ -59,6 +59,7 @@ async def test_an_immutable_tag_rule(site: Site) -> None:
     settings = await mirrored(site)
     site.project.rules.append(immutable("l5d/web"))
     first = await prune(settings, yes=True)
+    held = site.tags()
     site.project.rules.clear()
     second = await prune(settings, yes=True)
 
@@ -66,6 +67,9 @@ async def test_an_immutable_tag_rule(site: Site) -> None:
     [problem] = first.destinations[0].problems
     assert f"an immutable tag rule of the project {site.name} holds it" in problem
     assert "Tag Immutability" in problem
+    assert f"web:{RELEASE}" in held
+    assert not [told for told in (*first.destinations[0].tags, *first.destinations[0].manifests) if "web" in told]
+    assert (RELEASE,) == tuple(map(str, first.destinations[0].unfinished))
     assert (0, [RELEASE]) == (second.exit_code, list(map(str, second.destinations[0].left)))
     assert {NEXT, "v2.55.1", NEXT.replace("edge-", "20")} == {tag.partition(":")[2] for tag in site.tags()}
 

@@ -170,6 +170,17 @@ class TestParsing:
         assert Robot("robot$a", 17, True) == parse_robot({"name": "robot$a", "expires_at": 17, "disable": True})
         assert Robot("robot$a", NEVER) == parse_robot({"name": "robot$a"})
 
+    @pytest.mark.parametrize("expires_at", [1e15, 10**400, -5])
+    def test_a_robot_that_outlives_the_calendar(self, expires_at: float) -> None:
+        """Has no end either: there is no day to be told."""
+        assert Robot("robot$a", NEVER) == parse_robot({"name": "robot$a", "expires_at": expires_at})
+
+    @pytest.mark.parametrize("storage", [10**400, -2])
+    def test_what_is_no_amount(self, storage: int) -> None:
+        """Is no quota of Harbor's."""
+        with pytest.raises(ValueError, match="no disk"):
+            parse_quota({"quota": {"hard": {"storage": storage}, "used": {}}})
+
     def test_a_rule(self) -> None:
         """Of either kind."""
         chosen = (Selector("doublestar", "repoMatches", "a/**"),), (Selector("doublestar", "matches", "v*"),)
