@@ -37,7 +37,7 @@ from mirror.oci.referrers import COSIGN_SUFFIXES
 from mirror.oci.remembering import Remembering
 from mirror.oci.storage import Source
 from mirror.oci.through import Through
-from mirror.plan import RECORD_NAME, targets
+from mirror.plan import RECORD_NAME, check_accepted, targets
 from mirror.record import Kept, Record, RecordedChart, RecordedImage
 from mirror.report import ExportReport, PlanReport, SyncReport
 from mirror.signatures import Signatures
@@ -237,10 +237,13 @@ class Exporter:
             if several:
                 surveyor = Surveyor(catalogue, _noting(pack, source), [place], wishes, self.surveyor.signatures)
                 done.append(await Syncer(surveyor, None, self.progress).sync(several))
+        reports = tuple(report for each in done for report in each.releases)
+        if not any(report.problem for report in reports):
+            check_accepted(self.surveyor.accepting, (part.reference for report in reports for part in report.parts))
         return ExportReport(
             pack.where,
             {str(release): near.place if release in cargo.releases else UPSTREAM for release in releases},
-            tuple(report for each in done for report in each.releases),
+            reports,
         )
 
     async def held_there(self, pack: Pack, images: Collection[tuple[Reference, Digest]]) -> Mapping[str, set[Digest]]:
@@ -305,6 +308,8 @@ class Importer:
     signatures: Signatures
     helm: str | None
     progress: Progress
+    accepting: Collection[Reference] = ()
+    """See Surveyor."""
 
     async def plan(self) -> tuple[Surveyor, PlanReport]:
         """The archive is checked, and it is known what is to be done with each image. Writes nothing.
@@ -325,7 +330,7 @@ class Importer:
         await self._complete(cargo, graphs)
         wanted = replace(self.wanted, platforms=await cargo.platforms(self.wanted.platforms))
         mirror = replace(self.mirror, holds_charts=self.mirror.holds_charts and cargo.has_charts)
-        surveyor = Surveyor(cargo, cargo.source, [mirror], wanted, self.signatures)
+        surveyor = Surveyor(cargo, cargo.source, [mirror], wanted, self.signatures, accepting=self.accepting)
         return surveyor, await surveyor.estimate(await surveyor.plan(tuple(cargo.releases)))
 
     async def bring(self) -> SyncReport | PlanReport:

@@ -22,7 +22,8 @@ from mirror.destinations.layout import LayoutDeleter
 from mirror.destinations.mirror import Mirror
 from mirror.destinations.plain import RegistryDeleter
 from mirror.destinations.provider import Deleter, Plain, Provider
-from mirror.errors import RegistryError, SettingsError, UsageError
+from mirror.errors import RegistryError, UsageError
+from mirror.files import ecr_policy
 from mirror.http.connections import Connections
 from mirror.http.gate import Gate
 from mirror.http.meter import UNMETERED, Meter
@@ -32,7 +33,7 @@ from mirror.inventory import Surveyor, Wanted
 from mirror.linkerd.catalogue import ChartCatalogue
 from mirror.linkerd.helm import find_helm
 from mirror.linkerd.parts import Fetched
-from mirror.linkerd.release import Selector, parse_selector
+from mirror.linkerd.release import Newest, ProjectVersion, Release, Selector, parse_selector
 from mirror.oci.auth import Authenticator, Credential, Credentials, DockerConfiguration
 from mirror.oci.content import Digest
 from mirror.oci.dialect import Dialect
@@ -253,6 +254,16 @@ class App:
         """What *texts* ask for, else what the configuration asks for."""
         return [parse_selector(text, channels=self.settings.channels) for text in texts or self.settings.releases]
 
+    async def recordable(self, texts: Sequence[str]) -> list[Release | Newest]:
+        """What *texts* ask for of records: of a version of the project, the release that it is."""
+        found = list[Release | Newest]()
+        for selector in self.selectors(texts) if texts else ():
+            if isinstance(selector, ProjectVersion):
+                found += await self.catalogue().select([selector])
+            else:
+                found.append(selector)
+        return found
+
     def mirrors(self, to: str = "") -> list[Mirror]:
         """The destination that *to* names or gives; without it, all that are configured, else the default."""
         if to in self.settings.destinations:
@@ -284,6 +295,14 @@ class App:
             if not to.removeprefix("oci:"):
                 raise UsageError("oci: needs a directory, as oci:./linkerd-mirror")
             return self._layout(Path(to.removeprefix("oci:")))
+        scheme, is_url, place = to.partition("://")
+        if is_url:
+            raise UsageError(
+                f"--to {to}: leave {scheme}:// out, as {place}: where that host is reached is said by "
+                'registries."HOST".endpoint'
+            )
+        if to.startswith((".", "/", "~")):
+            raise UsageError(f"--to {to}: give a directory as oci:{to}")
         host, slash, prefix = to.partition("/")
         if "." not in host and ":" not in host and host != "localhost":
             known = ", ".join(self.settings.destinations) or "none"
@@ -401,8 +420,8 @@ class App:
                 encryption=wanted.encryption,
                 kms_key=wanted.kms_key,
                 scan_on_push=wanted.scan_on_push,
-                lifecycle_policy=_policy(wanted.lifecycle_policy_file, f"{name}.repository.lifecycle_policy_file"),
-                policy=_policy(wanted.policy_file, f"{name}.repository.policy_file"),
+                lifecycle_policy=ecr_policy(wanted.lifecycle_policy_file, f"{name}.repository.lifecycle_policy_file"),
+                policy=ecr_policy(wanted.policy_file, f"{name}.repository.policy_file"),
                 tags=wanted.tags,
             ),
             destination.repository_creation,
@@ -464,6 +483,7 @@ class App:
             self.wanted(accept),
             self.signatures(accept),
             shard or Shard(),
+            tuple(accept or ()),
         )
 
     def doctor(self, configuration: Path | None, warnings: Sequence[str], to: str = "") -> Doctor:
@@ -514,15 +534,16 @@ class App:
         """Who packs releases: from the one destination that *to* names where it holds them, else from upstream."""
         from mirror.airgap import Exporter  # late, with what reads and writes archives
 
-        wanted, signatures = self.wanted(accept), self.signatures(accept)
-        return Exporter(Surveyor(self.catalogue(), self.source, [self.mirror(to)], wanted, signatures), progress)
+        wanted, signatures, mirrors = self.wanted(accept), self.signatures(accept), [self.mirror(to)]
+        surveyor = Surveyor(self.catalogue(), self.source, mirrors, wanted, signatures, accepting=tuple(accept))
+        return Exporter(surveyor, progress)
 
     def importer(self, archive: Archive, progress: Progress, to: str, accept: Mapping[Reference, Digest]) -> Importer:
         """Who brings *archive* into the one destination that *to* names."""
         from mirror.airgap import Importer  # late, likewise
 
         wanted, signatures = self.wanted(accept), self.signatures(accept)
-        return Importer(archive, self.mirror(to), wanted, signatures, find_helm(), progress)
+        return Importer(archive, self.mirror(to), wanted, signatures, find_helm(), progress, tuple(accept))
 
     def publisher(self) -> Publisher | None:
         """Who puts into the cluster what a run has proven; None where nobody is to."""
@@ -548,22 +569,6 @@ def parse_accepted(texts: Sequence[str]) -> dict[Reference, Digest]:
             raise UsageError(f"--accept {text}: {reference} already names a digest, so that nothing could move it")
         accepted[parsed] = Digest.parse(digest)
     return accepted
-
-
-def _policy(path: Path | None, key: str) -> str:
-    """The policy in the file *path*, which destinations.*key* names; empty for none."""
-    if path is None:
-        return ""
-    from mirror.destinations.ecr.repositories import canonical
-
-    try:
-        text = path.read_text()
-        canonical(text)
-    except OSError as exc:
-        raise SettingsError(f"destinations.{key}: {path} cannot be read: {exc.strerror}") from exc
-    except ValueError as exc:
-        raise SettingsError(f"destinations.{key}: {path} holds no policy: it must be a JSON object: {exc}") from exc
-    return text
 
 
 def _folder(place: str) -> str:

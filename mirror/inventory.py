@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
@@ -50,6 +50,7 @@ from mirror.plan import (
     Unfit,
     Unknown,
     Upstream,
+    check_accepted,
     clashes,
     decide,
     targets,
@@ -170,6 +171,11 @@ class ReleasePlan:
     """What its chart repository says otherwise than when it was recorded."""
 
     @property
+    def references(self) -> tuple[str, ...]:
+        """Its images and charts, as `--accept` calls them."""
+        return (*(image.image.reference for image in self.images), *(chart.reference for chart in self.artifacts))
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """What an operator should know of it: movements, and platforms that images lack."""
         by_platforms: dict[tuple[str, ...], list[str]] = {}
@@ -194,6 +200,8 @@ class Surveyor:
     wanted: Wanted
     signatures: Signatures
     shard: Shard = field(default_factory=Shard)
+    accepting: Collection[Reference] = ()
+    """What the command line accepts: where nothing of a plan is it, that is told."""
     newest: dict[str, str] = field(default_factory=dict, init=False)
     """By channel, the newest release of the last plan's selection, whoever's share it is."""
     lost: dict[Selector, MirrorError] = field(default_factory=dict, init=False)
@@ -205,6 +213,7 @@ class Surveyor:
 
         Of several selectors those that cannot be read are *lost*, and a release that there is not is a plan with that
         problem: the others go on. What is asked for alone, or with nothing that can be read, raises.
+        Raises UsageError where no release has what is accepted, if that is known: of all shards, and all releases.
 
         Of other shards nothing is read: no record, no tag, no chart of a release that none of ours has. A clash is seen
         between the releases of one shard at a mirror. Two shards whose releases bring two digests to one tag see it by
@@ -225,6 +234,8 @@ class Surveyor:
             at_once=_RELEASES_AT_ONCE,
         )
         plans = [_telling(plan, backs[plan.mirror.name]) for of_release in several for plan in of_release]
+        if releases == list(selected) and not self.lost and not any(plan.problem for plan in plans):
+            check_accepted(self.accepting, (reference for plan in plans for reference in plan.references))
         refused = {
             mirror.name: self._clashes([plan for plan in plans if plan.mirror is mirror]) for mirror in self.mirrors
         }

@@ -28,11 +28,13 @@ changed since, A' gives way to what it yields now.
 
 from __future__ import annotations
 
+import difflib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from mirror.errors import UsageError
 from mirror.oci.content import Digest
 from mirror.oci.reference import Reference
 
@@ -127,11 +129,21 @@ class Refuse:
 
 
 def with_remedy(reference: str, refused: Refuse) -> str:
-    """Why *reference* is refused, and what would settle it."""
+    """Why *reference* is refused, and with which option the same command would settle it."""
     if not refused.candidates:
         return refused.reason
     ways = " or ".join(f"--accept {reference}@{digest}" for digest in refused.candidates)
-    return f"{refused.reason}; to settle it: mirror sync {ways}"
+    return f"{refused.reason}; to settle it: {ways}"
+
+
+def check_accepted(accepted: Iterable[Reference], references: Iterable[str]) -> None:
+    """Raises UsageError where one of the *accepted* is none of *references*, the images and charts of a run."""
+    there = {Reference.parse(reference) for reference in references}
+    for reference in accepted:
+        if reference not in there:
+            near = difflib.get_close_matches(str(reference), map(str, there), n=1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            raise UsageError(f"--accept {reference}: no release that is asked for has it{hint}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,7 @@ import structlog
 
 from mirror.errors import BadReference, ManifestError, MirrorError, NotFound, Refused, UsageError
 from mirror.linkerd.parts import ChartFacts, Control, Image
-from mirror.linkerd.release import Release
+from mirror.linkerd.release import Newest, Release, select
 from mirror.oci.blob import Upload
 from mirror.oci.content import SIZE_END, Descriptor, Digest
 from mirror.oci.copy import read_small
@@ -207,6 +207,21 @@ async def recorded(records: Destination) -> tuple[Release, ...]:
         with suppress(UsageError):  # the tag of a referrer, or not ours
             releases.append(Release.parse(tag))
     return tuple(releases)
+
+
+async def asked_for(records: Destination, selectors: Sequence[Release | Newest]) -> tuple[Release, ...]:
+    """The releases that *selectors* ask for: of a channel the newest that are recorded; an exact one at its word.
+
+    Raises UsageError where nothing of a channel is recorded.
+    """
+    known = await recorded(records) if any(isinstance(selector, Newest) for selector in selectors) else ()
+    found = dict[Release, None]()
+    for selector in selectors:
+        releases = select(selector, known) if isinstance(selector, Newest) else (selector,)
+        if not releases:
+            raise UsageError(f"nothing of {selector} is recorded at {records.name}: run mirror sync {selector} first")
+        found |= dict.fromkeys(releases)
+    return tuple(found)
 
 
 def _sealed(text: str, layer: Digest) -> bytes:

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from mirror.oci.content import Digest
-from mirror.plan import Action, Adopt, Cause, Copy, Fail, Keep, Refuse, Target
+from mirror.plan import Action, Adopt, Cause, Copy, Fail, Keep, Refuse, Target, with_remedy
 from mirror.shard import Shard
 from mirror.trust.verdict import Verdict
 
@@ -41,9 +41,11 @@ class PlannedImage:
 
     @property
     def reason(self) -> str:
-        """Why, in words; empty where there is nothing to say."""
+        """Why, in words, and what would settle it; empty where there is nothing to say."""
         match self.action:
-            case Refuse(reason) | Fail(reason):
+            case Refuse() as refused:
+                return with_remedy(self.reference, refused)
+            case Fail(reason):
                 return reason
             case Keep(warning=warning) | Copy(warning=warning):
                 return warning

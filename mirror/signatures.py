@@ -59,6 +59,14 @@ class Signatures:
             third_party=self.trust.third_party,
         )
 
+    def needs_root(self, reference: Reference) -> bool:
+        """Whether Sigstore's root of trust is needed to verify who signed *reference*."""
+        match self.expected(reference):
+            case Keyed(transparency_log=is_logged):
+                return is_logged
+            case other:
+                return isinstance(other, Keyless)
+
     def is_settled(self, recorded: RecordedImage) -> bool:
         """Whether the recorded verdict is the one that the policy of today asks for; else it is to be judged anew.
 
@@ -161,7 +169,7 @@ async def _unbound(digests: Recorded, mirrored: Source, kept: Kept) -> str:
 
 def _refusal(reference: Reference, digest: Digest, verdict: Verdict) -> str:
     """Why *digest* does not enter, and what would let it."""
-    told = f"{verdict.words}; to let this digest in all the same: mirror sync --accept {reference}@{digest}"
+    told = f"{verdict.words}; to let this digest in all the same: --accept {reference}@{digest}"
     if not verdict.stanza:
         return told
     return f"{told}; if that signer is to be trusted, this entry of the configuration says so:\n{verdict.stanza}"

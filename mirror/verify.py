@@ -8,6 +8,7 @@ from mirror import record as records
 from mirror.destinations.mirror import Mirror
 from mirror.errors import MirrorError, Refused
 from mirror.linkerd.artifact import archive_of
+from mirror.linkerd.release import Newest, Release
 from mirror.oci.verify import walk
 from mirror.record import Kept, Record, RecordedChart, RecordedImage
 from mirror.report import VerifiedImage, VerifiedRelease, VerifyReport
@@ -19,13 +20,13 @@ _RELEASES_AT_ONCE = 4  # where it is round trips that are waited for; a deep ver
 
 async def verify(
     mirrors: Sequence[Mirror],
-    releases: Sequence[str],
+    releases: Sequence[Release | Newest],
     signatures: Signatures,
     *,
     deep: bool = False,
     on_image: Callable[[VerifiedImage], None] = lambda _image: None,
 ) -> VerifyReport:
-    """Holds what *mirrors* have recorded to its promises again; every recorded release where none is named.
+    """Holds what *mirrors* have recorded to its promises again; every recorded release where none is asked for.
 
     A mirror that has no record has failed, and is no wrong input: it may have been emptied, which this is to tell.
     *on_image* is told of each image when it has been looked at.
@@ -33,13 +34,13 @@ async def verify(
 
     async def of(mirror: Mirror) -> list[VerifiedRelease]:
         try:
-            names = releases or list(map(str, await records.recorded(mirror.records)))
+            asked = await records.asked_for(mirror.records, releases) or await records.recorded(mirror.records)
         except MirrorError as exc:
             return [VerifiedRelease(mirror.name, "", problem=str(exc))]
-        if not names:  # no proof of anything: a mistyped prefix is empty too
+        if not asked:  # no proof of anything: a mistyped prefix is empty too
             reason = f"nothing is recorded at {mirror.place}: run mirror sync first"
             return [VerifiedRelease(mirror.name, "", problem=reason)]
-        looked = (_verify_release(mirror, name, signatures, deep=deep, on_image=on_image) for name in names)
+        looked = (_verify_release(mirror, str(each), signatures, deep=deep, on_image=on_image) for each in asked)
         return await gather_some(looked, at_once=1 if deep else _RELEASES_AT_ONCE)
 
     found = await gather(*(of(mirror) for mirror in mirrors))

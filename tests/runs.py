@@ -76,7 +76,7 @@ async def examine(
 async def verify(settings: Settings, *releases: str, to: str = "", deep: bool = False) -> VerifyReport:
     """What `mirror verify` reports."""
     async with App(settings, {}, Proxies()) as app:
-        return await verify_mirrors(app.mirrors(to), releases, app.signatures(), deep=deep)
+        return await verify_mirrors(app.mirrors(to), await app.recordable(releases), app.signatures(), deep=deep)
 
 
 def only(report: SyncReport) -> ReleaseReport:

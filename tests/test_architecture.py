@@ -76,8 +76,10 @@ RULES: dict[str, tuple[str, ...]] = {
         "trust.policy",
         "schedule",
     ),
+    "files": (*ENGINE, "http", "settings"),
     "app": (
         *ENGINE,
+        "files",
         "http",
         "inventory",
         "signatures",
@@ -110,6 +112,7 @@ RULES: dict[str, tuple[str, ...]] = {
         "airgap",
         "doctor",
         "settings",
+        "files",
         "logs",
         "app",
         "demo",

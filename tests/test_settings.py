@@ -131,12 +131,12 @@ class TestFile:
     def test_order(self, tmp_path: Path) -> None:
         """--config wins over MIRROR_CONFIG, which wins over ./mirror.toml."""
         for name in ("option", "variable", "mirror"):
-            (tmp_path / f"{name}.toml").write_text(f'releases = ["{name}"]')
+            (tmp_path / f"{name}.toml").write_text(f'charts = ["{name}"]')
         environ = {"MIRROR_CONFIG": str(tmp_path / "variable.toml")}
 
-        assert ("option",) == load(tmp_path / "option.toml", environ).settings.releases
-        assert ("variable",) == load(None, environ).settings.releases
-        assert ("mirror",) == load(None, {}).settings.releases
+        assert ("option",) == load(tmp_path / "option.toml", environ).settings.charts
+        assert ("variable",) == load(None, environ).settings.charts
+        assert ("mirror",) == load(None, {}).settings.charts
 
     def test_values_are_parsed_once(self) -> None:
         """Platforms, digests, references and durations are values, not text."""
@@ -276,6 +276,21 @@ class TestFile:
             '[registries."a.b"]\nalias = "c.d"\nusername = "u"',
             'registries."a.b": alias stands alone: move username to the table of c.d',
             id="alias beside others",
+        ),
+        pytest.param(
+            '[registries.ghcr.io]\nusername = "me"',
+            'unknown key registries.ghcr.io: a host is quoted in TOML: [registries."ghcr.io"]',
+            id="host without quotes",
+        ),
+        pytest.param(
+            '[registries.registry.eu.example.com]\nrequests_per_second = 1\nusername = "me"',
+            'unknown key registries.registry.eu: a host is quoted in TOML: [registries."registry.eu.example.com"]',
+            id="longer host without quotes",
+        ),
+        pytest.param(
+            '[registries."ghcr.io".tls]\nca = "x"',
+            'unknown key registries."ghcr.io".tls; known here: alias,',
+            id="table below a host",
         ),
         pytest.param(
             '[registries."a.b"]\nalias = "c.d"\n[registries."c.d"]\nalias = "a.b"',
@@ -493,6 +508,13 @@ def test_every_problem_is_told() -> None:
         ("a = \nb = 1", "mirror.toml, line 1: this is not TOML: Invalid value"),
         ("releases = [", "mirror.toml, at its end: this is not TOML: Invalid value"),
         ('\n[policy\nx = "y"', "mirror.toml, line 2: this is not TOML: Expected ']'"),
+        (
+            '\n[registries.localhost:5871]\nendpoint = "x"',
+            (
+                "mirror.toml, line 2: this is not TOML: Expected ']' at the end of a table declaration: "
+                'a host is quoted in TOML: [registries."localhost:5871"]'
+            ),
+        ),
     ],
 )
 def test_toml_that_cannot_be_read(text: str, sentence: str) -> None:

@@ -504,7 +504,7 @@ class TestRefused:
 
         assert 3 == refused.exit_code
         assert "changed under us" in reasons(only(refused))["web"]
-        assert f"mirror sync --accept {WEB}@{wanted}" in reasons(only(refused))["web"]
+        assert f"; to settle it: --accept {WEB}@{wanted}" in reasons(only(refused))["web"]
         assert str(foreign.digest) == still
         assert 0 == accepted.exit_code
         assert str(wanted) == tag(open_distribution, path, f"web:{RELEASE}")

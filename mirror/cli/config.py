@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import TYPE_CHECKING
 
@@ -50,10 +51,13 @@ def show(context: Context, output_format: output.OutputFormat) -> None:
 @output.output_option
 @click.pass_obj
 def check(context: Context, output_format: output.OutputFormat) -> None:
-    """Say whether the configuration is right. Contacts nobody."""
+    """Say whether the configuration is right, and the files that it names. Contacts nobody."""
+    from mirror import files
+    from mirror.errors import SettingsError
+
     loaded = context.loaded
-    for registry in loaded.settings.registries.values():
-        registry.credential()  # raises if a password file cannot be read
+    if problems := asyncio.run(files.problems(loaded.settings)):
+        raise SettingsError("\n".join(problems))
     if output_format == "json":
         output.print_json({"file": str(loaded.path) if loaded.path else None, "warnings": list(loaded.warnings)})
     else:

@@ -16,7 +16,7 @@ import secrets
 import stat
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -151,19 +151,24 @@ def _opened(file: str) -> Iterator[BinaryIO]:
         sys.stdout.buffer.flush()
         return
     path = Path(file)
-    if path.exists() and not stat.S_ISREG(path.stat().st_mode):
-        with path.open("wb") as out:
-            yield out
-        return
     new = path.with_name(f".mirror-{secrets.token_hex(8)}")
     try:
+        if path.exists() and not stat.S_ISREG(path.stat().st_mode):
+            with path.open("wb") as out:
+                yield out
+            return
         with new.open("xb") as out:
             yield out
             out.flush()
             os.fsync(out.fileno())
         new.replace(path)
+    except OSError as exc:
+        if exc.errno is None or exc.filename not in (None, str(new)):
+            raise
+        raise OSError(exc.errno, exc.strerror, file) from exc
     finally:
-        new.unlink(missing_ok=True)
+        with suppress(OSError):  # it was never made, or has its name
+            new.unlink()
 
 
 def _print(report: ExportReport, *, to_stderr: bool) -> None:

@@ -21,6 +21,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from io import TextIOWrapper
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -224,11 +225,21 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     A start makes many objects that stay, so to look for garbage after every 700 of them, and once more in all of them
     at the end, is a fifth of a short run.
     """
+    _open_streams()
     signal.signal(signal.SIGTERM, _terminated)
     gc.set_threshold(_YOUNG_MAX)
     exit_code = run(arguments)
     gc.freeze()
     sys.exit(exit_code)
+
+
+def _open_streams() -> None:
+    """There are stdin, stdout and stderr, and what the encoding of stdout does not have is shown as a question mark."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:  # who started us has closed it
+            setattr(sys, name, Path(os.devnull).open(mode))  # noqa: SIM115  it stays
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # stderr spells it out, whatever its encoding
 
 
 def run(arguments: Sequence[str] | None = None) -> int:

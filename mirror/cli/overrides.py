@@ -74,6 +74,8 @@ def command(
 ) -> int:
     r"""Write the Helm values that point RELEASE's charts at the mirror, from the record there.
 
+    RELEASE is an exact release, or a channel for its newest that is recorded, as edge.
+
     Needs no upstream; the mirror's tags are held to the record first. Only --prove reads the charts again, and those
     that the mirror holds where the chart repository does not answer.
 
@@ -110,16 +112,18 @@ async def _overrides(context: Context, asked: _Asked) -> _Answer:
     from mirror.app import App
     from mirror.errors import UsageError
     from mirror.library import charts_of
-    from mirror.linkerd.release import Release
     from mirror.values import Clerk, render_slots
     from mirror.verify import check
 
     if asked.is_proof_wanted and asked.text_format != "helm":
         raise UsageError("--prove renders charts with their Helm values, so it goes with --format helm alone")
     async with App(context.settings, context.environ) as app:
-        release, mirror = Release.parse(asked.release), app.mirror(asked.to)
+        selectors, mirror = await app.recordable([asked.release]), app.mirror(asked.to)
         if not mirror.pull_registry:
             raise UsageError(f"{mirror.place} is a layout: clusters pull by a name, so give it a pull_registry")
+        release, *others = await records.asked_for(mirror.records, selectors)
+        if others:
+            raise UsageError(f"{asked.release} asks for {1 + len(others)} releases: name one")
         record = await records.read(mirror.records, str(release), mirror.seal)
         if record is None:
             raise UsageError(f"{mirror.place} has no record of {release}: run `mirror sync {release}` first")

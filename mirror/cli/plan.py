@@ -75,19 +75,23 @@ def print_report(report: PlanReport) -> None:
         output.print_line(f"shard {report.shard}: nothing to do, all that is asked for is in other shards")
         return
     actions = Counter(type(image.action).__name__.lower() for image in report.images)
-    rows = [
-        (
-            type(image.action).__name__.lower(),
-            image.target,
-            str(image.digest or "")[:19],
-            human_size(image.size) if image.size else "",
-            image.reason,
+    told = [image for image in report.images if image.reason or not isinstance(image.action, Keep)]
+    if told:
+        output.print_table(
+            ["ACTION", "TARGET", "DIGEST", output.Column("BYTES", is_right=True)],
+            [
+                (
+                    type(image.action).__name__.lower(),
+                    image.target,
+                    str(image.digest or "")[:19],
+                    human_size(image.size) if image.size else "",
+                )
+                for image in told
+            ],
         )
-        for image in report.images
-        if image.reason or not isinstance(image.action, Keep)
-    ]
-    if rows:
-        output.print_table(["ACTION", "TARGET", "DIGEST", output.Column("BYTES", is_right=True), "REASON"], rows)
+    for image in told:
+        if image.reason:
+            output.print_line(f"  {type(image.action).__name__.lower()} {image.reference}: {image.reason}")
     for line in (*report.notes, *report.problems):
         output.print_line(line)
     parts = [f"{actions[action]} to {action}" for action in ("copy", "adopt", "refuse", "fail") if actions[action]]

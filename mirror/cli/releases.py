@@ -5,8 +5,9 @@ With `-o json`, every release, or as many as `--limit` says:
     versions        where the versions of the project come from, in words
     channels[]      channel, chart_repository, releases[], listed (how many it has); error where it did not answer
       releases[]    release, created (RFC 3339, or null), version (as "2.19", or null), charts (version by name),
-                    mirrored (names of destinations), is_listed (false: recorded, and not in the chart index)
-    destinations[]  destination, place; error where it did not answer
+                    mirrored (names of destinations), mirrored_in_part (those that lack images of it: they failed, or
+                    were refused), is_listed (false: recorded, and not in the chart index)
+    destinations[]  destination, place; error where it did not answer, or a record cannot be read
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from mirror.linkerd.release import Release
 
 DEFAULT_LIMIT = 10
+_RECORDS_AT_ONCE = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,8 @@ class _Channel:
 class _Destination:
     name: str
     place: str
-    recorded: frozenset[Release] = frozenset()
+    recorded: Mapping[Release, bool] = field(default_factory=dict)
+    """Whether it is there as a whole, by its record."""
     error: str = ""
 
 
@@ -66,7 +69,8 @@ class _Row:
     release: Release
     listed: Listed | None
     """None: it is recorded, and the chart index does not list it."""
-    mirrored: tuple[str, ...] = field(default=())
+    mirrored: tuple[str, ...] = ()
+    mirrored_in_part: tuple[str, ...] = ()
 
 
 @click.command(name="releases")
@@ -94,7 +98,8 @@ def command(
     r"""List the releases that exist, by channel, the newest first, and where each is mirrored.
 
     CHANNEL is one of the configuration's; without one, all of them. VERSION is the version of the project that a
-    release is part of. A destination that does not answer is named, and the rest is listed.
+    release is part of. A destination that lacks images of a release, which failed or were refused, has it in part. One
+    that does not answer is named, and the rest is listed.
 
     \b
     Examples:
@@ -124,7 +129,7 @@ async def _asked(context: Context, channels: Sequence[str], to: str) -> _Answer:
             known = " and ".join(sorted(catalogue.channels))
             raise UsageError(f"{unknown[0]!r} is not a channel: there is {known}")
         names = list(dict.fromkeys(channels)) or list(catalogue.channels)
-        destinations = await gather(*(_destination(mirror) for mirror in app.mirrors(to)))
+        destinations = await gather(*(_destination(mirror, names) for mirror in app.mirrors(to)))
         found = await gather(*(_channel(catalogue, name) for name in names))
         return _Answer(tuple(found), tuple(destinations), (await catalogue.versions()).source)
 
@@ -139,27 +144,47 @@ async def _channel(catalogue: ChartCatalogue, name: str) -> _Channel:
         return _Channel(name, url, error=str(exc))
 
 
-async def _destination(mirror: Mirror) -> _Destination:
+async def _destination(mirror: Mirror, channels: Sequence[str]) -> _Destination:
+    """What *mirror* has recorded of *channels*."""
+    from mirror import record as records
     from mirror.errors import MirrorError
-    from mirror.record import recorded
+    from mirror.tasks import gather_some
+
+    held: dict[Release, bool] = {}
+    errors: list[str] = []
+
+    async def read(release: Release) -> None:
+        try:
+            record = await records.read(mirror.records, str(release), mirror.seal)
+        except MirrorError as exc:
+            errors.append(str(exc))
+        else:
+            held.update({release: not record.missing} if record else {})
 
     try:
-        return _Destination(mirror.name, mirror.place, frozenset(await recorded(mirror.records)))
+        recorded = [each for each in await records.recorded(mirror.records) if each.channel in channels]
     except MirrorError as exc:
         return _Destination(mirror.name, mirror.place, error=str(exc))
+    await gather_some(map(read, recorded), at_once=_RECORDS_AT_ONCE)
+    return _Destination(mirror.name, mirror.place, held, "; ".join(errors))
 
 
 def _rows(channel: _Channel, destinations: Iterable[_Destination], limit: int | None) -> list[_Row]:
     """The newest *limit* releases of *channel*, and all that are recorded, newest first."""
     listed = {each.release: each for each in channel.listed}
-    places: dict[Release, list[str]] = {}
+    places: dict[Release, dict[str, bool]] = {}
     for destination in destinations:
-        for release in destination.recorded:
+        for release, is_whole in destination.recorded.items():
             if release.channel == channel.name:
-                places.setdefault(release, []).append(destination.name)
+                places.setdefault(release, {})[destination.name] = is_whole
     newest = sorted(listed, reverse=True)[:limit]
     return [
-        _Row(release, listed.get(release), tuple(places.get(release, ())))
+        _Row(
+            release,
+            listed.get(release),
+            tuple(name for name, is_whole in places.get(release, {}).items() if is_whole),
+            tuple(name for name, is_whole in places.get(release, {}).items() if not is_whole),
+        )
         for release in sorted({*newest, *places}, reverse=True)
     ]
 
@@ -191,6 +216,7 @@ def _row_document(row: _Row) -> dict[str, object]:
         "version": str(listed.version) if listed and listed.version else None,
         "charts": {chart.name: chart.version for chart in listed.charts} if listed else {},
         "mirrored": list(row.mirrored),
+        "mirrored_in_part": list(row.mirrored_in_part),
         "is_listed": listed is not None,
     }
 
@@ -213,7 +239,7 @@ def _print(answer: _Answer, shown: Mapping[str, Sequence[_Row]]) -> None:
 
 
 def _cells(row: _Row) -> tuple[str, ...]:
-    listed, mirrored = row.listed, " ".join(row.mirrored)
+    listed, mirrored = row.listed, " ".join((*row.mirrored, *(f"{name} (in part)" for name in row.mirrored_in_part)))
     if listed is None:
         return (str(row.release), "", "", "not in the chart index", mirrored)
     created = listed.created.astimezone(UTC).date().isoformat() if listed.created else ""

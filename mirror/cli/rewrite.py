@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     multiple=True,
     metavar="RELEASE",
     shell_complete=complete_release,
-    help="Only what this release needs; may be given several times.  [default: every release that is recorded]",
+    help="Only what this release needs, or a channel's newest that is recorded; may be given several times.  "
+    "[default: every release that is recorded]",
 )
 @to_option
 @click.option("--pin", type=click.Choice(["digest", "tag"]), help="Pin images to their digests, or name tags alone.")
@@ -89,7 +90,6 @@ async def _rewritten(
     from mirror.app import App
     from mirror.errors import UsageError
     from mirror.linkerd.holdings import Holdings
-    from mirror.linkerd.release import Release
     from mirror.linkerd.rewrite import rewrite
     from mirror.tasks import gather
     from mirror.values import Clerk
@@ -99,7 +99,8 @@ async def _rewritten(
         mirror, wanted = app.mirror(to), app.wanted()
         if not mirror.pull_registry:
             raise UsageError(f"{mirror.place} is a layout: clusters pull by a name, so give it a pull_registry")
-        asked = [Release.parse(release) for release in releases] or await records.recorded(mirror.records)
+        selectors = await app.recordable(releases)
+        asked = await records.asked_for(mirror.records, selectors) or await records.recorded(mirror.records)
         if not asked:
             raise UsageError(f"nothing is recorded at {mirror.place}: run mirror sync first")
         read = await gather(*(records.read(mirror.records, str(release), mirror.seal) for release in asked))

@@ -52,7 +52,7 @@ def command(
       # all that an upgrade passes, and what runs now; nothing is deleted
       mirror sync edge-26.8.3 --from edge-24.11.8
       # a released tag moved upstream, and you have checked that it may
-      mirror sync --accept cr.l5d.io/linkerd/proxy:edge-26.8.3@sha256:...
+      mirror sync edge-26.8.3 --accept cr.l5d.io/linkerd/proxy:edge-26.8.3@sha256:...
       # one of eight processes that share the work, as an Indexed Job counts them
       mirror sync --shard "$JOB_COMPLETION_INDEX/8"
     """

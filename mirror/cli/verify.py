@@ -26,8 +26,8 @@ def command(
 ) -> int:
     r"""Hold the mirror to what was recorded: tags, manifests, blobs. Never needs upstream.
 
-    RELEASE is an exact release; without one, every release that is recorded. Ends with 4 if something is not as it
-    was recorded.
+    RELEASE is an exact release, or a channel for its newest that is recorded, as edge; without one, every release that
+    is recorded. Ends with 4 if something is not as it was recorded.
 
     \b
     Examples:
@@ -44,12 +44,10 @@ def command(
 
 async def _verify(context: Context, releases: tuple[str, ...], to: str, *, deep: bool) -> VerifyReport:
     from mirror.app import App
-    from mirror.linkerd.release import Release
     from mirror.verify import verify
 
     async with App(context.settings, context.environ) as app:
-        names = [str(Release.parse(text)) for text in releases]
-        return await verify(app.mirrors(to), names, app.signatures(), deep=deep)
+        return await verify(app.mirrors(to), await app.recordable(releases), app.signatures(), deep=deep)
 
 
 def print_report(report: VerifyReport) -> None:

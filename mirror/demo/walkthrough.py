@@ -20,6 +20,7 @@ from mirror.linkerd.release import Release
 from mirror.report import SyncReport, VerifyReport
 from mirror.settings import Settings
 from mirror.sync import Progress
+from mirror.values import write_file
 from mirror.verify import verify
 
 PULL_REGISTRY = "registry.example.com/linkerd"
@@ -56,15 +57,14 @@ async def walk(directory: Path, progress: Progress, steps: Steps) -> bool:
             again = await _sync(app, progress)
             steps.synced(again)
             steps.said("Every byte is read back from the mirror and hashed, and its signatures are verified.")
-            verified = await verify(app.mirrors(), [RELEASE], app.signatures(), deep=True)
+            verified = await verify(app.mirrors(), [Release.parse(RELEASE)], app.signatures(), deep=True)
             steps.verified(verified)
     return _is_right(tampered, synced, again, verified)
 
 
 def _app(upstream: Upstream, directory: Path) -> App:
     key = directory / "cosign.pub"
-    directory.mkdir(parents=True, exist_ok=True)
-    key.write_bytes(upstream.release.public_key)
+    write_file(key, upstream.release.public_key.decode())
     settings = Settings.model_validate(
         {
             **upstream.configuration,

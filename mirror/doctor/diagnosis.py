@@ -42,12 +42,12 @@ def reached(subject: str, url: str, *, seconds: float, status: int, proxy: str =
         return Finding(
             subject, "reachable", "failed", f"{url} answers{through} with {status}", "ask who runs it; try again later"
         )
-    if status == 404:
+    if status not in (200, 401, 403, 429):
         return Finding(
             subject,
             "reachable",
             "warning",
-            f"{url} answers{through} with 404, as no registry does",
+            f"{url} answers{through} with {status}, as no registry does",
             'check that this is a registry: registries."HOST".endpoint says where a host is reached',
         )
     return Finding(subject, "reachable", "ok", told)

@@ -27,7 +27,6 @@ from mirror.tasks import gather
 
 if TYPE_CHECKING:
     from mirror.kubernetes.publisher import Publisher
-    from mirror.linkerd.parts import Image
 
 DEADLINE_S = 10.0
 PATIENCE_S = 30.0
@@ -90,19 +89,19 @@ class Doctor:
             return Known(tuple(charts), ())
         [release, *_] = await self.catalogue.select([first])
         try:
-            images, names = await self._parts(release, is_listed=is_listed)
+            references, names = await self._parts(release, is_listed=is_listed)
         except UsageError:
             raise
         except MirrorError as exc:
             remedy = f"see what it says; `mirror images {release}` reads the same"
             unread = Finding(f"charts {release.channel}", "charts", "failed", str(exc), remedy)
             return Known((*charts, unread), ())
-        return Known(tuple(charts), tuple(Reference.parse(image.reference) for image in images), tuple(names))
+        return Known(tuple(charts), tuple(map(Reference.parse, references)), tuple(names))
 
     async def examine(self, known: Known) -> DoctorReport:
         """All that is right and wrong; nothing that stays is written."""
         here, *there = await gather(
-            self._here(),
+            self._here(known),
             *(self._source(host, images) for host, images in self._by_host(known).items()),
             *(self._destination(mirror, known.paths(mirror)) for mirror in self.mirrors),
         )
@@ -115,27 +114,32 @@ class Doctor:
         )
         return tuple(finding for several in done for finding in several)
 
-    async def _trust(self) -> Sequence[Finding]:
+    async def _trust(self, images: Sequence[Reference]) -> Sequence[Finding]:
+        """What is to be said of signatures, and of the root of trust where *images*, or what is not known, need it."""
         found = [diagnosis.signatures(self.signatures.policy)]
         if self.signatures.policy == "off":
             return found
+        if images and not any(map(self.signatures.needs_root, images)):
+            told = "no image of the release needs Sigstore's root of trust: none is signed by an identity, or logged"
+            return [*found, Finding("trust", "root", "ok", told)]
+        remedy = "check the network, or give a policy.trusted_root that can be read"
         try:
             await asyncio.wait_for(self.signatures.trust.root.load(), self.patience_s)
         except TimeoutError:
             told = f"Sigstore's root of trust was not there after {self.patience_s:.0f} s"
-            return [*found, Finding("trust", "root", "failed", told, "check the network, or give policy.trusted_root")]
+            return [*found, Finding("trust", "root", "failed", told, remedy)]
         except MirrorError as exc:
-            return [*found, Finding("trust", "root", "failed", str(exc))]
+            return [*found, Finding("trust", "root", "failed", str(exc), remedy)]
         return [*found, Finding("trust", "root", "ok", f"{self.signatures.trust.root} can be read, and holds today")]
 
-    async def _here(self) -> Sequence[Finding]:
+    async def _here(self, known: Known) -> Sequence[Finding]:
         file = f"{self.configuration} holds" if self.configuration else "there is no file: the defaults hold"
         found = [Finding("configuration", "file", "ok", file)]
         found += [
             Finding("configuration", "environment", "warning", text, "correct its name, or unset it")
             for text in self.warnings
         ]
-        found += [*await self._trust(), await machine.helm(self.helm)]
+        found += [*await self._trust(known.images), await machine.helm(self.helm)]
         directory = self.wanted.overrides_directory
         if directory is not None and any(mirror.pull_registry for mirror in self.mirrors):
             found.append(await machine.directory("overrides", directory))
@@ -185,11 +189,15 @@ class Doctor:
             )
         return Finding("charts", "versions", "ok", f"{versions.source} says which release a version of Linkerd is")
 
-    async def _parts(self, release: Release, *, is_listed: bool) -> tuple[Sequence[Image], Sequence[str]]:
-        """The images of *release* and the names of its charts, as a mirror has recorded them or as they are read."""
+    async def _parts(self, release: Release, *, is_listed: bool) -> tuple[Sequence[str], Sequence[str]]:
+        """The images of *release* and the names of its charts, as a mirror has recorded them or as they are read.
+
+        What never entered that mirror is among them: a sync asks for it again.
+        """
         for record in await gather(*(self._record(mirror, release) for mirror in self.mirrors)):
             if record is not None:
-                return [recorded.image for recorded in record.images], [chart.name for chart in record.charts]
+                held = [recorded.image.reference for recorded in record.images]
+                return [*held, *(each.reference for each in record.missing)], [chart.name for chart in record.charts]
         if not is_listed:
             return (), ()
         from mirror.linkerd.images import release_images  # late: what is recorded needs no template
@@ -197,7 +205,7 @@ class Doctor:
         try:
             async with asyncio.timeout(self.patience_s):
                 charts = await self.catalogue.charts(release)
-                return release_images(charts), [chart.name for chart in charts]
+                return [image.reference for image in release_images(charts)], [chart.name for chart in charts]
         except TimeoutError as exc:
             raise silent(f"the chart repository of {release.channel}", self.patience_s) from exc
 

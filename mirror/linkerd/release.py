@@ -37,12 +37,12 @@ class Release:
     """Without the channel: `26.8.3`."""
 
     def __post_init__(self) -> None:
-        if not _RELEASE.fullmatch(str(self)):
-            raise UsageError(f"{str(self)[:100]!r} is not a release: expected CHANNEL-X.Y.Z, as edge-26.8.3")
+        _check(str(self))
 
     @classmethod
     def parse(cls, text: str) -> Release:
         """The release that *text* names; raises UsageError."""
+        _check(text)
         channel, _, version = text.partition("-")
         return cls(channel, version)
 
@@ -66,6 +66,11 @@ class Release:
 
     def __str__(self) -> str:
         return f"{self.channel}-{self.version}"
+
+
+def _check(name: str) -> None:
+    if not _RELEASE.fullmatch(name):
+        raise UsageError(f"{name[:100]!r} is not a release: expected CHANNEL-X.Y.Z, as edge-26.8.3")
 
 
 @dataclass(frozen=True, slots=True)

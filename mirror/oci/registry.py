@@ -55,6 +55,10 @@ _LINK = re.compile(r'<([^<>]*)>\s*((?:;\s*[^\s;,=]+\s*(?:=\s*(?:"[^"]*"|[^\s;,"]
 _ALLOWANCE = re.compile(r"(\d{1,18})(?:\s*;\s*w=(\d{1,9}))?")
 _REL = re.compile(r';\s*rel\s*=\s*"?([^";]*)', re.IGNORECASE)
 
+# Go's net/http, nginx and Apache, asked by plain http where they speak TLS
+_WANTS_TLS = re.compile(
+    rb"HTTP request to an HTTPS server|HTTP request was sent to HTTPS port|plain HTTP to an SSL-enabled server port"
+)
 # as registries quote it; "Basic authentication" is none
 _CREDENTIAL = re.compile(r"\b((?i:Basic|Bearer))\s+(?=[a-z]*[^a-z\s])[^\s,;\"']{8,}")
 
@@ -169,7 +173,14 @@ class Registry:
 
     def refusal(self, answer: Answer, *, where: str, asked: str, manifest: Manifest | None = None) -> RegistryError:
         """The exception for an answer that is not the one asked for, in this registry's sense."""
-        return self.dialect.explained(refusal(answer, where=where, asked=asked), manifest=manifest)
+        refused = refusal(answer, where=where, asked=asked)
+        if _WANTS_TLS.search(answer.body) and origin(answer.url) == origin(self.endpoint):
+            said = f": {refused.words}" if refused.words else ""
+            return refused.retold(
+                f"{where}: the registry speaks TLS, and was asked by plain http ({answer.status}{said}): "
+                f'give registries."{self.host}".endpoint = "https://{urlsplit(self.endpoint).netloc}"'
+            )
+        return self.dialect.explained(refused, manifest=manifest)
 
     def _warn(self, warning: str) -> None:  # distribution-spec v1.1 #warnings: logged once, never acted on
         if warning and warning not in self._warnings and len(self._warnings) < _WARNINGS_MAX:
@@ -179,7 +190,7 @@ class Registry:
 
 def refusal(answer: Answer, *, where: str, asked: str) -> RegistryError:
     """The exception for an answer that is not the one asked for: distribution-spec v1.1 #error-codes."""
-    codes, words = _error_codes(answer.body)
+    codes, words = _said(answer)
     said = f": {words}" if words else ""
     facts: dict[str, Any] = {
         "status": answer.status, "codes": codes, "words": words, "where": where, "asked": asked
@@ -227,14 +238,25 @@ def _read_on(url: str, read: set[str], *, where: str) -> None:
     read.add(url)
 
 
-def _error_codes(body: bytes) -> tuple[tuple[str, ...], str]:
+def _said(answer: Answer) -> tuple[tuple[str, ...], str]:
+    """The codes of *answer*, and its words: distribution-spec v1.1 #error-codes, or the text of what is no registry."""
+    codes, words, size = tuple[str, ...](), "", 500
     try:
-        errors = json.loads(body)["errors"]
+        errors = json.loads(answer.body)["errors"]
         codes = tuple(str(error.get("code", "")) for error in errors)
         words = "; ".join(" ".join(filter(None, (str(e.get("code", "")), str(e.get("message", ""))))) for e in errors)
+    except (json.JSONDecodeError, UnicodeDecodeError):
+        words, size = _text(answer), 200
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        return (), ""
-    return codes, _CREDENTIAL.sub(r"\1 ...", _printable(words))[:500]
+        pass
+    return codes, _CREDENTIAL.sub(r"\1 ...", _printable(words))[:size]
+
+
+def _text(answer: Answer) -> str:
+    """The body of *answer* if it is plain text: so says its type, or, as where Go closes a connection, nothing does."""
+    kind = answer.headers.get("content-type", "text/plain").partition(";")[0].strip().lower()
+    text = answer.body.decode(errors="replace")
+    return "" if kind != "text/plain" or text.lstrip().startswith("<") else text
 
 
 def _server(answer: Answer) -> str:
@@ -274,8 +296,8 @@ class RegistryRepository:
     async def head(self, version: str | Digest) -> Digest | None:
         """See Source; a registry that names no digest in its answer is asked for the manifest.
 
-        It is also where it does not say why we may not, and where one answers 412: there are no words in an answer to
-        HEAD (RFC 9110 §9.3.2), and Harbor means a policy of the project, which only they can tell.
+        It is also where it does not say why we may not, and where one answers 400 or 412: there are no words in an
+        answer to HEAD (RFC 9110 §9.3.2), and only they can tell that it wants TLS, or which policy of Harbor's it is.
         """
         try:
             answer = await self._get("HEAD", f"manifests/{version}", where=self._at(version), accept=manifests.ACCEPT)
@@ -285,7 +307,7 @@ class RegistryRepository:
             return (await self.manifest(version)).digest
         if answer.status == 404:
             return None
-        if answer.status == 412:
+        if answer.status in (400, 412):
             return (await self.manifest(version)).digest
         if answer.status != 200:
             raise self.registry.refusal(answer, where=self._at(version), asked="HEAD")
@@ -334,7 +356,7 @@ class RegistryRepository:
                 raise self.registry.refusal(answer, where=where, asked="GET")
             if answer.status != 200 or kind != manifests.OCI_INDEX:
                 # of a repository that does not exist nothing is learned
-                self.registry.lacks_referrers_api = "NAME_UNKNOWN" not in _error_codes(answer.body)[0]
+                self.registry.lacks_referrers_api = "NAME_UNKNOWN" not in _said(answer)[0]
                 return None
             found += Manifest.parse(answer.body, kind, where=where).children
             link = next_link(answer.headers.get("link", ""))

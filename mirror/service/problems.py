@@ -47,7 +47,7 @@ _STATES: Mapping[Kind, State] = {
     "configuration": "in_step",  # by the configuration that holds
 }
 _ACCEPTABLE = re.compile(r"--accept (\S+@sha(?:256|512):[0-9a-f]+)")
-_SETTLING = re.compile(r"; to [^;:]*: mirror sync --accept ")
+_SETTLING = re.compile(r"; to [^;:]*: --accept ")
 _STANZA = "[[policy.identities]]"
 _AGAIN = "the next run looks again, and SIGHUP to the service begins one at once"
 
@@ -129,7 +129,7 @@ def _refusals(release: ReleaseStatus) -> Iterator[Problem]:
     for part in release.parts:
         if part.outcome == "refused":
             yield replace(
-                _refusal(part),
+                _refusal(release, part),
                 destinations=(release.destination,),
                 releases=(release.release,),
                 references=(part.reference,),
@@ -137,15 +137,16 @@ def _refusals(release: ReleaseStatus) -> Iterator[Problem]:
             )
 
 
-def _refusal(part: ImageStatus | ChartStatus) -> Problem:
-    """What is to be decided of *part*: the ways out that its reason names, taken apart."""
+def _refusal(release: ReleaseStatus, part: ImageStatus | ChartStatus) -> Problem:
+    """What is to be decided of *part*: the ways out that its reason names, taken apart, as commands."""
+    command = f"mirror sync {release.release} --to {release.destination} --accept"
     words, _, stanza = part.report.reason.partition(_STANZA)
     accepted = tuple(dict.fromkeys(_ACCEPTABLE.findall(words)))
     return Problem(
         "refused",
         _SETTLING.split(words)[0],
         _remedy(part.report, is_acceptable=bool(accepted)),
-        choices=tuple(Choice(_meaning(each, part), f"mirror sync --accept {each}") for each in accepted),
+        choices=tuple(Choice(_meaning(each, part), f"{command} {each}") for each in accepted),
         stanza=_STANZA + stanza if stanza else "",
     )
 

@@ -16,7 +16,7 @@ from mirror.errors import SettingsError
 from mirror.settings.environment import overlaid
 from mirror.settings.layers import Layer, merged, source_of, sources_of
 from mirror.settings.models import Settings
-from mirror.settings.problems import sentences
+from mirror.settings.problems import quoted_host, sentences
 from mirror.settings.tree import KeyPath, leaves, spell
 
 SEARCHED = (Path("mirror.toml"), Path("/etc/mirror/config.toml"))
@@ -79,8 +79,10 @@ def _find(path: Path | None, environ: Mapping[str, str]) -> Path | None:
 
 
 def _read(file: Path) -> dict[str, Any]:
+    text = ""
     try:
-        return tomllib.loads(file.read_text(encoding="utf-8"))
+        text = file.read_text(encoding="utf-8")
+        return tomllib.loads(text)
     except FileNotFoundError as exc:
         raise SettingsError(f"there is no configuration file {file}") from exc
     except OSError as exc:
@@ -89,9 +91,13 @@ def _read(file: Path) -> dict[str, Any]:
         raise SettingsError(f"{file}: the file is not UTF-8 text") from exc
     except tomllib.TOMLDecodeError as exc:
         reason, _, place = str(exc).rpartition(" (at ")
-        line = re.match(r"line \d+", place)
+        line = re.match(r"line (\d+)", place)
         where = f"{file}, {line[0]}" if line else f"{file}, at its end"
-        raise SettingsError(f"{where}: this is not TOML: {reason or exc}") from exc
+        host = (
+            re.match(r"\s*\[registries\.([^\s\"'\]]+:[0-9]+)\]", text.split("\n")[int(line[1]) - 1]) if line else None
+        )
+        hint = f": {quoted_host(host[1])}" if host else ""
+        raise SettingsError(f"{where}: this is not TOML: {reason or exc}{hint}") from exc
 
 
 def _layer(file: Path) -> Layer:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
@@ -23,21 +24,22 @@ from pydantic import (
     PlainSerializer,
     PlainValidator,
     SecretStr,
+    ValidationError,
     ValidationInfo,
     WithJsonSchema,
     field_validator,
     model_validator,
 )
 from pydantic.json_schema import SkipJsonSchema
-from pydantic_core import PydanticCustomError
+from pydantic_core import InitErrorDetails, PydanticCustomError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from mirror.destinations.ecr.host import PUBLIC as ECR_PUBLIC
 from mirror.destinations.ecr.host import EcrHost
 from mirror.durations import format_duration, parse_duration
-from mirror.errors import BadReference, SettingsError
+from mirror.errors import BadReference, SettingsError, UsageError
 from mirror.kubernetes.names import config_map_name
-from mirror.linkerd.release import CHANNEL
+from mirror.linkerd.release import CHANNEL, Release, parse_selector
 from mirror.oci.content import Digest, Platform
 from mirror.oci.reference import Reference, Repository
 from mirror.trust.policy import Identity, Keyed, Keyless
@@ -712,6 +714,27 @@ class Settings(BaseSettings):
                         "external_id: one registry has one credential",
                     )
         return destinations
+
+    @model_validator(mode="after")
+    def _check_selectors(self) -> Self:
+        """What names releases can be resolved: a misspelt one would fail every run, or never match."""
+        selector = partial(parse_selector, channels=self.channels)
+        places: tuple[tuple[tuple[str, ...], tuple[str, ...], Callable[[str], object]], ...] = (
+            (("releases",), self.releases, selector),
+            (("exclude",), self.exclude, Release.parse),
+            (("retention", "always"), self.retention.always, selector),
+            (("retention", "keep_paths_from"), self.retention.keep_paths_from, selector),
+        )
+        problems = list[InitErrorDetails]()
+        for path, text, parse in ((path, text, parse) for path, texts, parse in places for text in texts):
+            try:
+                parse(text)
+            except UsageError as exc:
+                reason = PydanticCustomError("entry", "{reason}", {"reason": str(exc)})
+                problems.append(InitErrorDetails(type=reason, loc=path, input=text))
+        if problems:
+            raise ValidationError.from_exception_data(type(self).__name__, problems)
+        return self
 
     def resolve(self, repository: Repository) -> Repository:
         """*repository* where it really is: aliases applied, the longest match first, until none matches."""

@@ -55,7 +55,7 @@ def _problem(error: Mapping[str, Any], path: KeyPath, tag: str) -> str:
     value = context.get("tag") if kind == "union_tag_invalid" else error["input"]
     match kind:
         case "extra_forbidden":
-            return _unknown_key(path, tag)
+            return _unquoted_host(path, value) or _unknown_key(path, tag)
         case "missing":
             return f"{key} is missing"
         case "union_tag_not_found":
@@ -85,6 +85,21 @@ def _shown(path: KeyPath, value: Any) -> str:
     text = json.dumps(value, ensure_ascii=False, default=str)
     text = re.sub(r"://[^/@\s\"]*@", "://***@", text)
     return text if len(text) <= 80 else f"{text[:79]}…"
+
+
+def _unquoted_host(path: KeyPath, value: Any) -> str:
+    """What is to be said where *path* is of a registry whose host is not quoted; to TOML it is a table in a table."""
+    if path[0] != "registries" or "." in path[1] or not isinstance(value, Mapping):
+        return ""
+    host = ".".join(path[1:])
+    while len(value) == 1 and isinstance(below := next(iter(value.values())), Mapping):
+        host, value = f"{host}.{next(iter(value))}", below
+    return f"unknown key {spell(path)}: {quoted_host(host)}"
+
+
+def quoted_host(host: str) -> str:
+    """How TOML has the table of *host*."""
+    return f"a host is quoted in TOML: [registries.{json.dumps(host)}]"
 
 
 def _unknown_key(path: KeyPath, tag: str) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import Desk
+from tests.disks import small_disk
 from tests.servers.fake import ALWAYS, FakeRegistry, Fault, answer, becomes, corrupt
 from tests.servers.upstream import NEXT, RELEASE, references, two_platforms
 
@@ -65,8 +66,28 @@ def test_a_tag_that_is_taken(desk: Desk, exported: Path, fake: FakeRegistry) -> 
 
     assert 3 == said.code
     assert "the tag was taken before we came" in said.out
+    assert f"; to settle it: --accept {WEB}@sha256:" in "".join(said.out.split("\n"))
     assert said.out.endswith("nothing was written\n")
     assert ["inside/web"] == list(fake.repositories)
+
+
+def test_an_acceptance_of_what_is_not_there(desk: Desk, exported: Path, fake: FakeRegistry) -> None:
+    """Exit code 2, and nothing is written, on either side."""
+    digest = desk.upstream.images[WEB].digest
+    held = desk.run("import", str(exported), "--to", f"{fake.host}/inside", "--accept", f"{WEB}@{digest}")
+    desk.upstream.publish(NEXT)
+    next_one = f"{WEB.replace(RELEASE, NEXT)}@{digest}"
+    there = desk.run("import", str(exported), "--to", f"{fake.host}/another", "--accept", next_one)
+    here = desk.run("export", RELEASE, "new.tar", "--to", f"{fake.host}/inside", "--accept", next_one)
+    both = desk.run("export", RELEASE, NEXT, "both.tar", "--to", f"{fake.host}/inside", "--accept", next_one)
+
+    assert (0, 2, 2, 0) == (held.code, there.code, here.code, both.code)
+    for said in (there, here):
+        assert [f"--accept {WEB.replace(RELEASE, NEXT)}: no release that is asked for has it; did you mean {WEB}?"] == (
+            said.sentences
+        )
+    assert not [path for path in fake.repositories if path.startswith("another/")]
+    assert not (desk.directory / "new.tar").exists()
 
 
 def test_through_pipes(desk: Desk, exported: Path, fake: FakeRegistry) -> None:
@@ -163,6 +184,23 @@ def test_a_file_that_cannot_be(desk: Desk, file: str, words: str) -> None:
     assert (2, "") == (said.code, said.out)
     assert words in said.err
     assert [] == desk.upstream.registry.requests + desk.upstream.charts.requests
+
+
+def test_a_file_that_cannot_be_written(desk: Desk) -> None:
+    """By the name that was typed."""
+    said = desk.run("export", RELEASE, "/dev/full")
+
+    assert (1, ["/dev/full: No space left on device"]) == (said.code, said.sentences)
+
+
+def test_a_disk_that_is_full(desk: Desk) -> None:
+    """Likewise; nothing is left of what was begun."""
+    with small_disk(desk.directory / "small", 100_000):
+        said = desk.run("export", RELEASE, "small/linkerd.tar")
+        left = list((desk.directory / "small").iterdir())
+
+    assert (1, ["small/linkerd.tar: No space left on device"]) == (said.code, said.sentences)
+    assert [] == left
 
 
 def test_what_is_no_archive(desk: Desk, fake: FakeRegistry) -> None:

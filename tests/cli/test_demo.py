@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import Desk
+from tests.disks import small_disk
 
 
 def test_it_tells_the_whole_story(desk: Desk) -> None:
@@ -43,6 +44,16 @@ def test_again_into_the_same_directory(desk: Desk) -> None:
 
     assert 2 == said.code
     assert ["demo/mirror is there already: name another directory, or remove it"] == said.sentences
+
+
+def test_on_a_full_disk(desk: Desk) -> None:
+    """What cannot be written is named."""
+    with small_disk(desk.directory / "small", 4096):
+        (desk.directory / "small" / "file").write_bytes(b"x" * 4096)
+        said = desk.run("demo", "-d", "small/demo")
+
+    assert 1 == said.code
+    assert ["small/demo/cosign.pub cannot be written: No space left on device"] == said.sentences
 
 
 def test_with_a_proxy_in_the_environment(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:

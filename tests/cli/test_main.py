@@ -28,15 +28,15 @@ def _commands(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def python(code: str, **options: object) -> subprocess.Popen[str]:
-    """A process of its own, in which the test commands are known."""
+def python(code: str, *, closed: str = "", encoding: str = "utf-8", **options: object) -> subprocess.Popen[str]:
+    """A process of its own, in which the test commands are known; *closed* are streams, as the shell spells that."""
     prepare = "from mirror.cli.main import COMMANDS, main, run\n" + "".join(
         f"COMMANDS[{name!r}] = ('tests.cli.commands:{name}', '')\n" for name in ("fail", "answer", "hang")
     )
     project = Path(__file__).parents[2]
-    command = [sys.executable, "-c", prepare + code]
+    command = ["/bin/sh", "-c", f'exec "$0" "$@" {closed}', sys.executable, "-c", prepare + code]
     streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options
-    environ = os.environ | {"PYTHONPATH": str(project)}
+    environ = os.environ | {"PYTHONPATH": str(project), "PYTHONIOENCODING": encoding}
     return subprocess.Popen(command, text=True, env=environ, **streams)  # type: ignore[call-overload,no-any-return]
 
 
@@ -222,6 +222,22 @@ class TestErrors:
 
         assert 1 == process.returncode
         assert "mirror: stdout: No space left on device\n" == err
+
+    @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+    def test_closed_streams(self, closed: str) -> None:
+        """What nobody wants to read is not missed."""
+        process = python("main(['answer', '4'])", closed=closed)
+        _, err = process.communicate()
+
+        assert (4, "") == (process.returncode, err)
+
+    def test_an_encoding_that_lacks_letters(self) -> None:
+        """A question mark stands for what it does not have; JSON stays JSON."""
+        process = python("main(['answer', '0', '-o', 'json'])", encoding="ascii")
+        out, err = process.communicate()
+
+        assert (0, "") == (process.returncode, err)
+        assert "?" == json.loads(out)["a"]
 
 
 class TestAnswers:

@@ -86,6 +86,18 @@ def test_a_tag_that_changed(synced: Desk, fake: FakeRegistry) -> None:
     assert not Path("values").exists()
 
 
+def test_a_channel(synced: Desk) -> None:
+    """Its newest that is recorded; where there is none, that is said."""
+    by_name, by_channel = (synced.run("overrides", asked, "-o", "json").document for asked in (RELEASE, "edge"))
+    none, wrong = synced.run("overrides", "stable"), synced.run("overrides", "edge-26")
+
+    assert by_name == by_channel
+    assert RELEASE == by_channel["release"]
+    assert (2, 2) == (none.code, wrong.code)
+    assert none.sentences[0].startswith("nothing of stable is recorded at ")
+    assert wrong.sentences[0].startswith("'edge-26' is not a release")
+
+
 def test_no_record(desk: Desk, fake: FakeRegistry) -> None:
     """Exit code 2, and what to do."""
     said = desk.run("overrides", RELEASE, "--to", f"{fake.host}/l5d")

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from contextlib import suppress
+
 import pytest
 
-from tests.cli.conftest import Desk
+from tests.cli.conftest import PROJECT, Desk
 from tests.servers.fake import FakeRegistry
 from tests.servers.upstream import BASE, CHARTS, NEXT, RELEASE, THIRD_PARTY, references, two_platforms
 
@@ -16,7 +21,7 @@ def test_a_table(desk: Desk) -> None:
     said = desk.run("plan", RELEASE, "--to", "oci:out")
 
     assert 4 == said.code
-    assert ["ACTION", "TARGET", "DIGEST", "BYTES", "REASON"] == said.out.splitlines()[0].split()
+    assert ["ACTION", "TARGET", "DIGEST", "BYTES"] == said.out.splitlines()[0].split()
     assert "7 to copy, 0 in step" in said.out
     assert "to send" in said.out
     assert not (desk.directory / "out").exists()
@@ -112,6 +117,35 @@ def test_a_refusal(desk: Desk) -> None:
     assert 3 == said.code
     assert "a released tag moved upstream" in said.out
     assert "1 to refuse, 6 in step" in said.out
+
+
+def test_a_refusal_on_a_terminal(desk: Desk) -> None:
+    """Its reason is one line, whatever the width, so that the option which settles it can be copied."""
+    desk.run("sync", "--to", "oci:out")
+    desk.upstream.put(WEB, two_platforms("moved"))
+    shown = on_terminal(desk, "plan", "--to", "oci:out")
+
+    [heading] = [line for line in shown if "ACTION" in line]
+    assert ["ACTION", "TARGET", "DIGEST", "BYTES"] == heading.split()
+    [reason] = [line for line in shown if "a released tag moved" in line]
+    assert reason.startswith(f"  refuse {WEB}: ")
+    assert f" --accept {WEB}@{desk.upstream.images[WEB].digest} " in reason
+    assert all(len(line) <= 80 for line in shown if line != reason)
+
+
+def on_terminal(desk: Desk, *arguments: str) -> list[str]:
+    """The lines that a run shows on a terminal of 80 columns."""
+    ours, theirs = os.openpty()
+    with os.fdopen(ours, "rb", buffering=0) as screen:
+        environ = os.environ | {"PYTHONPATH": str(PROJECT), "COLUMNS": "80", "TERM": "dumb", "NO_COLOR": "1"}
+        command = [sys.executable, "-m", "mirror", *arguments]
+        with subprocess.Popen(command, stdout=theirs, stderr=subprocess.DEVNULL, cwd=desk.directory, env=environ):
+            os.close(theirs)
+            shown = bytearray()
+            with suppress(OSError):  # EIO: nobody has it any more (pty(7))
+                while chunk := screen.read(4096):
+                    shown += chunk
+    return shown.decode().replace("\r\n", "\n").splitlines()
 
 
 @pytest.mark.parametrize("arguments", [["edge-26.8.11"], ["--to", "nonsense"], ["nightly"]])

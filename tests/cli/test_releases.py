@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.cli.conftest import Desk
-from tests.servers.upstream import NEXT, RELEASE
+from tests.servers.upstream import NEXT, RELEASE, references, two_platforms
 
 OTHERS = ("edge-26.8.9", "edge-26.8.10")
 FILE = f"""\
@@ -66,6 +66,7 @@ def test_json(desk: Desk) -> None:
         "version": None,
         "charts": dict.fromkeys(("linkerd-crds", "linkerd-control-plane", "linkerd-viz"), "2026.8.1"),
         "mirrored": ["oci-out"],
+        "mirrored_in_part": [],
         "is_listed": True,
     } == channel["releases"][-1]
     assert [[], [], [], ["oci-out"]] == [each["mirrored"] for each in channel["releases"]]
@@ -80,6 +81,23 @@ def test_the_newest_and_what_is_mirrored(desk: Desk) -> None:
     assert "edge: 2 of 4 releases" == few.out.splitlines()[0]
     assert ["edge-26.8.10", RELEASE] == [line.split()[0] for line in few.out.splitlines()[2:]]
     assert 6 == len(everything.out.splitlines())
+
+
+def test_in_part(desk: Desk) -> None:
+    """What an image never entered of is yet to be mirrored; a record that is none says nothing of the others."""
+    desk.upstream.remove(references()[0])
+    desk.run("sync", RELEASE, "--to", f"{desk.upstream.registry.host}/l5d")
+    desk.upstream.registry.add("l5d/mirror-record", two_platforms("no record"), NEXT)
+    asked = ["releases", "edge", "--to", f"{desk.upstream.registry.host}/l5d"]
+    said, as_json = desk.run(*asked), desk.run(*asked, "-o", "json").document
+
+    assert 0 == said.code
+    name = as_json["destinations"][0]["destination"]
+    [row] = [line for line in said.out.splitlines() if line.startswith(f"{RELEASE} ")]
+    assert row.endswith(f" {name} (in part)")
+    places = [(each["mirrored"], each["mirrored_in_part"]) for each in as_json["channels"][0]["releases"]]
+    assert [([], [])] * 3 + [([], [name])] == places
+    assert f"mirror-record:{NEXT} is not a record of mirror's" in as_json["destinations"][0]["error"]
 
 
 def test_what_is_mirrored_and_no_longer_listed(desk: Desk) -> None:

@@ -118,6 +118,8 @@ def test_one_release_of_several(synced: Desk, production: dict[str, Any], rewrit
     assert f"{PLACE}/web:{RELEASE}@" in rewrite(text).out
     assert f"{PLACE}/web:{RELEASE}@" in rewrite(text, "--for", RELEASE).out
     assert text == rewrite(text, "-f", NEXT).out
+    assert text == rewrite(text, "-f", "edge").out
+    assert f"{PLACE}/web:{RELEASE}@" in rewrite(text, "-f", "edge:2").out
     assert f"{PLACE}/web:{RELEASE}@" in rewrite(text, "-f", NEXT, "-f", RELEASE).out
 
 

@@ -73,7 +73,7 @@ class TestAnswers:
         assert "pull_registry" in said.out
 
     def test_a_refusal(self, desk: Desk) -> None:
-        """Exit code 3; the command that settles it is printed, and works."""
+        """Exit code 3; the option that settles it is printed, and works for the command that was refused."""
         desk.run("sync", "--to", "oci:out")
         desk.upstream.put(WEB, two_platforms("moved"))
         refused = desk.run("sync", "--to", "oci:out")
@@ -81,9 +81,34 @@ class TestAnswers:
         settled = desk.run("sync", "--to", "oci:out", *command.split())
 
         assert 3 == refused.code
-        assert f"mirror sync {command}" in refused.out
+        assert f"; to settle it: {command} or --accept " in refused.out
         assert 0 == settled.code
         assert 0 == desk.run("sync", "--to", "oci:out").code
+
+    def test_an_acceptance_of_what_is_not_asked_for(self, desk: Desk) -> None:
+        """It settles nothing, so nothing is done; what may have been meant is named. Accepting twice is no mistake."""
+        here = f"{WEB}@{desk.upstream.images[WEB].digest}"
+        another = here.replace(RELEASE, "edge-26.8.9")
+        wrong = desk.run("sync", "--to", "oci:out", "--accept", another)
+        nothing = list(desk.directory.glob("out"))
+        right = [desk.run("sync", "--to", "oci:out", "--accept", here).code for _ in range(2)]
+
+        assert 2 == wrong.code
+        named = another.partition("@")[0]
+        assert [f"--accept {named}: no release that is asked for has it; did you mean {WEB}?"] == wrong.sentences
+        assert [] == nothing
+        assert [0, 0] == right
+
+    def test_what_cannot_be_known_is_no_mistake(self, desk: Desk) -> None:
+        """As of other shards."""
+        desk.upstream.publish(NEXT)
+        accepted = f"{WEB}@{desk.upstream.images[WEB].digest}"
+        said = [
+            desk.run("sync", RELEASE, NEXT, "--to", "oci:copy", "--shard", f"{at}/2", "--accept", accepted)
+            for at in (0, 1)
+        ]
+
+        assert [0, 0] == [each.code for each in said]
 
     def test_signatures_are_off_and_it_says_so(self, desk: Desk) -> None:
         """Once, as a warning."""
@@ -148,7 +173,9 @@ class TestErrors:
             (["--to", "nonsense"], 2, ["'nonsense' is neither a destination", "oci:DIR"]),
             (["--to", "oci:"], 2, ["oci: needs a directory"]),
             (["--to", "registry.example.com/UPPER"], 2, ["'UPPER' is not a repository name"]),
-            (["--to", "https://registry.example.com/x"], 2, ["https:"]),
+            (["--to", "https://registry.example.com/x"], 2, ["leave https:// out, as registry.example.com/x: "]),
+            (["--to", "./foo"], 2, ["--to ./foo: give a directory as oci:./foo"]),
+            (["--to", "/srv/foo"], 2, ["--to /srv/foo: give a directory as oci:/srv/foo"]),
             (["--accept", "web"], 2, ["--accept web: expected REFERENCE@DIGEST"]),
             (["--accept", f"{WEB}@sha256:abc"], 2, ["sha256:abc"]),
             (["--accept", f"NOT A REFERENCE@sha256:{'0' * 64}"], 2, ["NOT A REFERENCE"]),

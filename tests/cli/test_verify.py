@@ -68,11 +68,27 @@ def test_nothing_recorded(desk: Desk) -> None:
 
 
 def test_wrong_input(desk: Desk) -> None:
-    """A channel is no release here, since upstream is not asked."""
-    said = desk.run("verify", "edge", "--to", "oci:out")
+    """What was typed is named."""
+    said = desk.run("verify", "edge-26", "--to", "oci:out")
 
     assert 2 == said.code
-    assert "'edge' is not a release" in said.sentences[0] or "'edge-'" in said.sentences[0]
+    assert said.sentences[0].startswith("'edge-26' is not a release")
+
+
+def test_a_channel(desk: Desk) -> None:
+    """Its newest that is recorded; upstream is not asked what is newer."""
+    desk.upstream.publish(NEXT)
+    desk.upstream.publish("edge-26.8.10")
+    assert 0 == desk.run("sync", RELEASE, NEXT, "--to", "oci:out").code
+    desk.upstream.forget_requests()
+    newest, two = (desk.run("verify", asked, "--to", "oci:out", "-o", "json") for asked in ("edge", "edge:2"))
+    none = desk.run("verify", "stable", "--to", "oci:out")
+
+    assert (0, 0, 1) == (newest.code, two.code, none.code)
+    assert [NEXT] == [release["release"] for release in newest.document["releases"]]
+    assert [NEXT, RELEASE] == [release["release"] for release in two.document["releases"]]
+    assert "nothing of stable is recorded at oci:out" in none.out
+    assert [] == [*desk.upstream.registry.requests, *desk.upstream.charts.requests]
 
 
 def test_out_of_reach(desk: Desk) -> None:

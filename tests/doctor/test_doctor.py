@@ -16,8 +16,9 @@ from mirror.errors import AccessDenied, UnknownRelease
 from mirror.findings import DoctorReport, Finding
 from mirror.linkerd.release import Release
 from mirror.settings import Settings
+from mirror.trust.keys import KeyPair
 from tests.disks import small_disk
-from tests.runs import examine, sync
+from tests.runs import examine, only, outcomes, sync
 from tests.servers.certificates import make_certificates
 from tests.servers.distribution import PASSWORD, USERNAME, Distribution
 from tests.servers.fake import ALWAYS, FakeRegistry, Fault, Harm, answer, becomes, fake_registry, header, refusal
@@ -143,6 +144,23 @@ class TestHealthy:
         assert [("charts edge", "index")] == list(faults(report))
         assert "ok" == states(report, "source docker.io")["pull"]
 
+    @pytest.mark.parametrize("is_listed", [True, False], ids=["listed", "not listed"])
+    async def test_what_never_entered(self, upstream: Upstream, fake: FakeRegistry, *, is_listed: bool) -> None:
+        """A source of which a sync had nothing is asked all the same, and so are the places its images would go to."""
+        settings = into(upstream, fake.host)
+        for reference in references()[:-1]:
+            upstream.remove(reference)
+        assert {"refused", "copied"} == set(outcomes(only(await sync(settings))).values())
+        if not is_listed:
+            upstream.charts.files.clear()
+        fake.requests.clear()
+        report = await examine(settings)
+
+        assert f"ghcr.io/linkerd/controller:{RELEASE} is not there" == lines(report, SOURCE)["pull"].told
+        assert "ok" == states(report, "source docker.io")["pull"]
+        assert fake.asked("GET /v2/l5d/web/.*")
+        assert 1 == report.exit_code
+
     async def test_two_destinations(self, upstream: Upstream, fake: FakeRegistry, tmp_path: Path) -> None:
         """One that is out of reach says nothing of the other."""
         registry = {"kind": "registry", "registry": fake.host, "prefix": "l5d"}
@@ -216,6 +234,30 @@ class TestMachine:
         assert {"writable": "ok", "space": "failed", "pull": "ok"} == states(report, DESTINATION)
         assert "0.0 GB are free; a release of Linkerd takes some 0.5 GB" == lines(report, DESTINATION)["space"].told
 
+    @pytest.mark.parametrize(
+        ("identities", "state"),
+        [
+            ([], "failed"),
+            ([{"key": "cosign.pub"}], "ok"),
+            ([{"key": "cosign.pub", "transparency_log": True}], "failed"),
+            ([{"issuer": "https://issuer.example.com", "identity": "me"}], "failed"),
+        ],
+        ids=["built in", "key", "key and log", "identity"],
+    )
+    async def test_a_root_that_cannot_be_had(
+        self, upstream: Upstream, home: Path, identities: list[dict[str, Any]], state: str
+    ) -> None:
+        """It has failed where a sync would need it: not where images are signed with a key alone."""
+        (home / "cosign.pub").write_bytes(KeyPair.generate().public_pem)
+        policy = {
+            "signatures": "require",
+            "trusted_root": "absent.json",
+            "identities": [{"images": "ghcr.io/linkerd/*", **signer} for signer in identities],
+        }
+        report = await examine(upstream.settings(policy=policy))
+
+        assert {"signatures": "ok", "root": state} == states(report, "trust")
+
     async def test_what_was_read(self, upstream: Upstream, fake: FakeRegistry) -> None:
         """The file, and what was ignored of the environment."""
         parts = {"configuration": Path("mirror.toml"), "warnings": ["MIRROR_SNYC is no variable of mirror's"]}
@@ -256,7 +298,11 @@ class TestCharts:
 
     @pytest.mark.parametrize(
         ("content", "told"),
-        [(None, "not found (404)"), (b"entries: [", "charts/index.yaml"), (b"entries: {}", "lists no release of edge")],
+        [
+            (None, "not found (404: no such file)"),
+            (b"entries: [", "charts/index.yaml"),
+            (b"entries: {}", "lists no release of edge"),
+        ],
     )
     async def test_what_is_no_index(
         self, upstream: Upstream, fake: FakeRegistry, content: bytes | None, told: str
@@ -508,6 +554,16 @@ class TestDestinations:
         assert {"reachable": "ok", "clock": "ok", "credential": "failed"} == states(report, DESTINATION)
         assert f"{htpasswd_distribution.host} asks for a credential, and there is none" == found["credential"].told
         assert f"docker login {htpasswd_distribution.host}" in found["credential"].remedy
+
+    async def test_tls_asked_by_plain_http(self, upstream: Upstream, tls_distribution: Distribution) -> None:
+        """It is no registry, so asked, and what it says leads to the key that puts it right."""
+        host = tls_distribution.host
+        report = await examine(into(upstream, host))
+
+        found = lines(report, DESTINATION)
+        assert {"reachable": "warning", "credential": "ok", "pull": "failed"} == states(report, DESTINATION)
+        assert "as no registry does" in found["reachable"].told
+        assert found["pull"].told.endswith(f'give registries."{host}".endpoint = "https://{host}"')
 
     @pytest.mark.parametrize("kind", ["htpasswd", "token"])
     async def test_a_credential_that_is_refused(

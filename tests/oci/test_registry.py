@@ -37,6 +37,7 @@ from tests.content import artifact, blob, download, image, index, multi_platform
 from tests.http.naps import Naps
 from tests.servers.certificates import Certificates
 from tests.servers.client import open_registry
+from tests.servers.distribution import Distribution
 from tests.servers.fake import (
     ALWAYS,
     FakeRegistry,
@@ -535,9 +536,14 @@ async def test_an_upload_without_a_location(fake: FakeRegistry, repository: Regi
         (refusal(400, "X", "Basic bWU6aHVudGVyMg== is old"), RegistryError, "400: X Basic ... is old"),
         (refusal(400, "X", "no bearer eyJhbGciOiJ9.e30.c2ln, please"), RegistryError, "X no bearer ..., please"),
         (refusal(400, "X", "Basic authentication is off"), RegistryError, "400: X Basic authentication is off"),
+        (answer(400, b"a\x1b[2Jb\n c\n"), RegistryError, "answered GET with 400: a[2Jb c"),
+        (answer(400, b"long " * 10_000), RegistryError, "answered GET with 400: " + "long " * 40),
+        (answer(400, b"Bearer eyJhbGciOiJ9.e30.c2ln?"), RegistryError, "answered GET with 400: Bearer ..."),
+        (answer(400, b"Bad: x", **{"Content-Type": "text/plain; charset=utf-8"}), RegistryError, "with 400: Bad: x"),
+        (answer(400, b"a { color: red }", **{"Content-Type": "text/css"}), RegistryError, "answered GET with 400"),
     ],
     ids=["403", "404", "412", "413", "413 by whom", "html", "odd", "null", "number", "deep", "escapes", "long",
-         "credential", "token", "none"],
+         "credential", "token", "none", "text", "long text", "token in text", "text by its type", "another type"],
 )  # fmt: skip
 async def test_refusals(
     fake: FakeRegistry, repository: RegistryRepository, harm: Harm, error: type[RegistryError], words: str
@@ -554,6 +560,20 @@ async def test_refusals(
     assert "<" not in text
     assert text.isprintable()
     assert len(text) < 700
+
+
+async def test_tls_asked_by_plain_http(tls_distribution: Distribution) -> None:
+    """The registry's own words, and the key that puts it right."""
+    host = tls_distribution.host
+    async with open_registry(f"http://{host}") as registry:
+        with pytest.raises(RegistryError) as caught:
+            await registry.repository(_NAME).head("v1")
+
+    assert (
+        f"{host}/{_NAME}:v1: the registry speaks TLS, and was asked by plain http "
+        "(400: Client sent an HTTP request to an HTTPS server.): "
+        f'give registries."{host}".endpoint = "https://{host}"'
+    ) == str(caught.value)
 
 
 async def test_warnings_are_logged_once(fake: FakeRegistry, repository: RegistryRepository) -> None:

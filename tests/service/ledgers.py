@@ -254,7 +254,7 @@ def refused() -> Ledger:
     trusted = stanza("ghcr.io/linkerd/web", "edge-26.11.3", issuer=ISSUER, identity="https://github.com/fork/x@edge")
     unsigned = (
         f'the signature does not hold: it is signed by "https://github.com/fork/x@edge"; to let this digest in all the '
-        f"same: mirror sync --accept {UNSIGNED}@{digest(UNSIGNED)}; if that signer is to be trusted, this entry of the "
+        f"same: --accept {UNSIGNED}@{digest(UNSIGNED)}; if that signer is to be trusted, this entry of the "
         f"configuration says so:\n{trusted}"
     )
     gone: dict[str, Any] = {"outcome": "refused", "digest": None, "verdict": None}

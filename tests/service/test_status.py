@@ -93,8 +93,8 @@ def test_a_refusal_says_what_each_choice_means() -> None:
 
     assert f"a released tag moved upstream, from {then} to {now}" == problem.words
     assert [
-        ("To take what upstream has now:", f"mirror sync --accept {MOVED}@{now}"),
-        ("To keep what was recorded:", f"mirror sync --accept {MOVED}@{then}"),
+        ("To take what upstream has now:", f"mirror sync edge-26.11.3 --to production --accept {MOVED}@{now}"),
+        ("To keep what was recorded:", f"mirror sync edge-26.11.3 --to production --accept {MOVED}@{then}"),
     ] == [(each.words, each.command) for each in problem.choices]
 
 
@@ -313,10 +313,11 @@ class TestCharts:
         assert "refused" == told.state
         assert "1 chart of edge-26.11.3 at production awaits your decision" == told.what
         [problem] = told.problems
+        accept = "mirror sync edge-26.11.3 --to production --accept"
         assert ("charts/linkerd-viz:2026.11.3",) == problem.references
         assert [
-            ("To take what upstream has now:", f"mirror sync --accept charts/linkerd-viz:2026.11.3@{moved}"),
-            ("To keep what was recorded:", f"mirror sync --accept charts/linkerd-viz:2026.11.3@{recorded}"),
+            ("To take what upstream has now:", f"{accept} charts/linkerd-viz:2026.11.3@{moved}"),
+            ("To keep what was recorded:", f"{accept} charts/linkerd-viz:2026.11.3@{recorded}"),
         ] == [(each.words, each.command) for each in problem.choices]
 
     def test_failed(self) -> None:
