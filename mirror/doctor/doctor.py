@@ -13,7 +13,7 @@ from mirror import record as records
 from mirror.destinations.mirror import Mirror
 from mirror.doctor import diagnosis, machine
 from mirror.doctor.registries import Questions, RegistryExam, silent
-from mirror.errors import MirrorError, Unreachable, UsageError
+from mirror.errors import MirrorError, UnknownRelease, Unreachable, UsageError
 from mirror.findings import DoctorReport, Finding
 from mirror.inventory import Wanted
 from mirror.linkerd.catalogue import ChartCatalogue
@@ -76,13 +76,16 @@ class Doctor:
     async def look(self, selectors: Sequence[Selector]) -> Known:
         """The chart repositories that *selectors* need, and the images of the first release they ask for.
 
-        Raises UsageError for a release that there is not.
+        Raises UsageError where there is no such first one; another that there is not is a finding.
         """
         channels = dict.fromkeys(map(_channel, selectors))
         by_channel = dict(zip(channels, await gather(*map(self._charts, channels)), strict=True))
         charts = list(by_channel.values())
         if any(isinstance(selector, ProjectVersion) for selector in selectors):
             charts.append(await self._versions())
+        readable = {channel for channel, finding in by_channel.items() if finding.state == "ok"}
+        others = [each for each in selectors[1:] if isinstance(each, Release) and each.channel in readable]
+        charts += [finding for finding in await gather(*map(self._listed, others)) if finding is not None]
         first = selectors[0]
         is_listed = by_channel[_channel(first)].state != "failed"
         if not is_listed and not isinstance(first, Release):
@@ -174,6 +177,17 @@ class Doctor:
         etag = "an ETag" if repository.has_etag else "no ETag, so it is read whole each time"
         told = f"{repository.url} lists {count}, the newest {max(releases)}; its index has {etag}"
         return Finding(subject, "index", "ok", told)
+
+    async def _listed(self, release: Release) -> Finding | None:
+        """What is to be said of *release* where its chart repository does not have it, nor every mirror its record."""
+        if all(await gather(*(self._record(mirror, release) for mirror in self.mirrors))):
+            return None
+        index = await self.catalogue.index(release.channel)
+        try:
+            index.charts_of(release)
+        except UnknownRelease as exc:
+            return Finding(f"charts {release.channel}", "release", "failed", str(exc), "ask for one that there is")
+        return None
 
     async def _versions(self) -> Finding:
         from mirror.linkerd.versions import COPY  # late: only a version of the project needs it

@@ -329,6 +329,18 @@ class TestCharts:
         with pytest.raises(UnknownRelease, match=RELEASE):
             await examine(into(upstream, fake.host), NEXT)
 
+    async def test_one_of_several_that_there_is_not(self, upstream: Upstream, fake: FakeRegistry) -> None:
+        """It is named, and nothing is said of what is recorded and no longer listed."""
+        settings = into(upstream, fake.host)
+        wrong = await examine(settings, RELEASE, NEXT)
+        upstream.publish(NEXT)
+        await sync(settings, NEXT)
+        upstream.charts.files["index.yaml"] = upstream.charts.files["index.yaml"].replace(NEXT.encode(), b"edge-26.8.3")
+        recorded = await examine(settings, RELEASE, NEXT)
+
+        assert f"has no {NEXT}: the nearest it has are {RELEASE}" in faults(wrong)["charts edge", "release"].told
+        assert ("charts edge", "release") not in faults(recorded)
+
     async def test_a_version_of_the_project(self, upstream: Upstream, fake: FakeRegistry) -> None:
         """Where linkerd.io cannot be asked which release it is, our copy says so, with a warning."""
         release = Release.parse("edge-25.10.7")
