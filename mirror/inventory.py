@@ -221,8 +221,6 @@ class Surveyor:
         changed under one of them, and refuses.
         """
         selected = await self._selected(selectors)
-        unread = {selector.channel for selector in self.lost}
-        self.newest = {each.channel: str(each) for each in sorted(selected) if each.channel not in unread}
         is_alone = len(selected) + len(self.lost) == 1
         releases = [release for release in selected if self._share(release)]
         channels = list(dict.fromkeys(each.channel for each in selectors if isinstance(each, Newest)))
@@ -234,6 +232,9 @@ class Surveyor:
             at_once=_RELEASES_AT_ONCE,
         )
         plans = [_telling(plan, backs[plan.mirror.name]) for of_release in several for plan in of_release]
+        unread = {selector.channel for selector in self.lost}
+        there = set(selected) - {plan.release for plan in plans if plan.is_mistaken}
+        self.newest = {each.channel: str(each) for each in sorted(there) if each.channel not in unread}
         if releases == list(selected) and not self.lost and not any(plan.problem for plan in plans):
             check_accepted(self.accepting, (reference for plan in plans for reference in plan.references))
         refused = {

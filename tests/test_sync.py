@@ -1069,7 +1069,7 @@ class TestSelectors:
         report = await sync(settings, "edge", misspelt)
 
         good, wrong = report.releases
-        assert (2, 2) == (planned.exit_code, report.exit_code)
+        assert (2, 2, {"edge": RELEASE}) == (planned.exit_code, report.exit_code, report.newest)
         assert (RELEASE, "synced", misspelt, "failed") == (good.release, good.outcome, wrong.release, wrong.outcome)
         assert "there is no channel" in wrong.problem or f"no {misspelt}: the nearest" in wrong.problem
 
