@@ -195,7 +195,8 @@ def _failures(release: ReleaseStatus) -> Iterator[Problem]:
     blank = Problem("failed", "", "", (release.destination,), (release.release,), since=entry.since)
     doctor = "`mirror doctor` says what is wrong with a registry or a credential. The service tries again by itself."
     if report.problem and not report.is_refused:
-        yield replace(blank, words=report.problem, remedy=doctor)
+        mistaken = "Put `releases` of the configuration right: all else in it is looked after meanwhile."
+        yield replace(blank, words=report.problem, remedy=mistaken if report.is_mistaken else doctor)
     if report.proof == "failed":
         yield replace(
             blank,

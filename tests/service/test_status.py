@@ -139,6 +139,14 @@ def test_a_refused_release() -> None:
     assert [("refused", ())] == [(each.kind, each.references) for each in told.problems]
 
 
+def test_a_release_that_there_is_not() -> None:
+    """What to do is in the configuration: no registry is at fault, and no run will mend it."""
+    wrong = entry("edge-99.1.1", images=(), charts=(), problem="the chart repository has no …", is_mistaken=True)
+
+    (problem,) = of(ledger(wrong)).problems
+    assert problem.remedy.startswith("Put `releases` of the configuration right")
+
+
 def test_what_is_wrong_in_the_same_way_is_one_problem() -> None:
     """A destination that is down is told once, whatever it was asked for; so is upstream."""
     (down,) = of(destination_down()).problems
