@@ -298,10 +298,14 @@ async def test_values_of_some_charts(proof: Proof, written: int, words: str) -> 
 async def test_values_that_were_not_written() -> None:
     """Why there are none is said."""
     async with client(app(refused())) as made:
-        for name in ("edge.tar", "edge/linkerd-viz.yaml"):
-            answer = await made.get(f"/overrides/production/{name}")
-            assert 404 == answer.status_code
-            assert "no values were written for linkerd-viz: an image that it uses is not in the mirror" in answer.text
+        answer = await made.get("/overrides/production/edge/linkerd-viz.yaml")
+        rest = await made.get("/overrides/production/edge.tar")
+
+    assert 404 == answer.status_code
+    assert "no values were written for linkerd-viz: an image that it uses is not in the mirror" in answer.text
+    with tarfile.open(fileobj=io.BytesIO(rest.content)) as archive:
+        assert archive.getnames()
+        assert not [name for name in archive.getnames() if "linkerd-viz" in name]
 
 
 async def test_nothing_is_known_before_the_first_run() -> None:
