@@ -16,6 +16,7 @@ An App lives as long as a run: what it holds open, connections and credentials, 
 
 from __future__ import annotations
 
+import gc
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -75,6 +76,7 @@ class Loop:
         try:
             while True:
                 await self._do(*await self.bell.heard())
+                gc.collect()  # else what a run leaves in cycles, with TLS and errors, stays for many more
         finally:
             self.timetable.stop()
 

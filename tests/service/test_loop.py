@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 import gc
 import threading
+import weakref
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from structlog.testing import capture_logs
 
+from mirror.app import App
 from mirror.report import VerifyReport
 from mirror.service.loop import retry_wait
 from mirror.service.status import status
+from mirror.settings import Settings
 from tests.content import image
 from tests.runs import sync
 from tests.servers.fake import ALWAYS, Fault, Manners, answer, becomes, stalled
@@ -443,6 +446,33 @@ async def test_without_a_destination(seat: Seat, monkeypatch: pytest.MonkeyPatch
 
     [entry] = loop.ledger.entries.values()
     assert set(references()) == set(entry.held)
+
+
+class Cycle:
+    """What refers to itself, as an error does whose traceback has it."""
+
+    itself: object = None
+
+
+async def test_what_a_run_leaves_in_cycles(seat: Seat) -> None:
+    """It is gone when the run has ended: the next that would look for it may be hours away."""
+    left = list[weakref.ref[Cycle]]()
+
+    def open_app(settings: Settings) -> App:
+        cycle = Cycle()
+        cycle.itself = cycle
+        left.append(weakref.ref(cycle))
+        return opened(settings)
+
+    async with seat.working() as loop:
+        await seat.runs(1)
+        opened, loop.open_app = loop.open_app, open_app
+        gc.disable()
+        loop.bell.ring("sync", "schedule")
+        await seat.runs(2)
+        gc.enable()
+
+    assert [None] == [each() for each in left]
 
 
 async def test_two_hundred_runs(seat: Seat) -> None:
