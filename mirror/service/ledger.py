@@ -88,11 +88,6 @@ class Entry:
     """When the mirror first held just these images."""
 
     @property
-    def is_in_step(self) -> bool:
-        """Whether the last run has proven it."""
-        return self.wrong_since is None
-
-    @property
     def is_seen(self) -> bool:
         """Whether *images* and *charts* are what the last run found."""
         return not self.is_stale and self.images is self.report.images

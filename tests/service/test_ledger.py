@@ -47,7 +47,7 @@ def test_in_step_and_not() -> None:
         ledger.synced(report(outcome), {})  # type: ignore[arg-type]  # a tuple of literals
         seen.append(ledger.entries[KEY])
 
-    assert [True, True, False, False, True] == [entry.is_in_step for entry in seen]
+    assert [True, True, False, False, True] == [entry.wrong_since is None for entry in seen]
     assert seen[0].since == seen[1].since != seen[4].since
     assert seen[2].wrong_since == seen[2].since != seen[3].since
     assert seen[2].wrong_since == seen[3].wrong_since is not None
@@ -105,7 +105,7 @@ def test_a_sync_that_could_do_nothing() -> None:
     ledger.unproven()
     entry = ledger.entries[KEY]
 
-    assert (False, "unknown", entry.wrong_since) == (entry.is_in_step, entry.word, entry.since)
+    assert (False, "unknown", entry.wrong_since) == (entry.wrong_since is None, entry.word, entry.since)
     assert (before.in_step_at, before.tried_at, before.report) == (entry.in_step_at, entry.tried_at, entry.report)
     assert once.wrong_since == entry.wrong_since
 

@@ -45,7 +45,7 @@ async def test_the_first_run(seat: Seat) -> None:
     assert run.size > 0
     assert [run] == list(ledger.runs)
     assert ledger.is_ready
-    assert entry.is_in_step
+    assert entry.wrong_since is None
     assert set(references()) == set(entry.held)
     assert ["linux/amd64", "linux/arm64"] == sorted(entry.held[references()[0]].evidence.platforms)  # type: ignore[union-attr]
     [line] = [each for each in logs if each["event"] == "service.run_ended"]
@@ -195,14 +195,14 @@ async def test_a_password_that_is_gone(seat: Seat) -> None:
         password.rename(seat.directory / "elsewhere")
         loop.bell.ring("sync", "schedule")
         failed = await seat.runs(2)
-        is_in_step = loop.ledger.entries["test", RELEASE].is_in_step
+        is_in_step = loop.ledger.entries["test", RELEASE].wrong_since is None
         (seat.directory / "elsewhere").rename(password)
         again = await seat.runs(3)
 
     assert ("failed", "retry", "in_step") == (failed.outcome, again.why, again.outcome)
     assert str(password) in failed.problem
     assert not is_in_step
-    assert loop.ledger.entries["test", RELEASE].is_in_step
+    assert loop.ledger.entries["test", RELEASE].wrong_since is None
 
 
 async def test_a_channel_that_cannot_be_read(seat: Seat) -> None:
@@ -221,10 +221,12 @@ async def test_a_channel_that_cannot_be_read(seat: Seat) -> None:
     assert "failed" == run.outcome
     assert run.reason.startswith("edge at test: the channel edge cannot be read at http://")
     assert {RELEASE: True, NEXT: False, "edge": False} == {
-        key[1]: each.is_in_step for key, each in ledger.entries.items()
+        key[1]: each.wrong_since is None for key, each in ledger.entries.items()
     }
     assert {"edge": NEXT} == ledger.newest
-    assert {RELEASE: True, "edge": False} == {key[1]: each.is_in_step for key, each in restarted.entries.items()}
+    assert {RELEASE: True, "edge": False} == {
+        key[1]: each.wrong_since is None for key, each in restarted.entries.items()
+    }
     assert {"test"} == restarted.destinations
 
 

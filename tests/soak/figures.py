@@ -65,18 +65,19 @@ def leaks(samples: Sequence[Sample], before: Sample, after: Sample) -> Iterator[
 
 
 def unaccounted(
-    begun: Sequence[int], ended: Sequence[int], counted: int | None, shown: Sequence[int] | None, kept: int
+    begun: Sequence[int], ended: Sequence[int], told: int, counted: int | None, shown: Sequence[int] | None, kept: int
 ) -> Iterator[str]:
     """A sentence for each way in which runs are not told of alike.
 
-    *begun* and *ended* are their numbers by the log, *counted* is how many the metrics know, *shown* are those of the
-    API, newest first, which keeps *kept* of them; None for what could not be read.
+    *begun* and *ended* are their numbers by the log. When *told* of them had ended, *counted* is how many the metrics
+    knew, and *shown* were those of the API, newest first, which keeps *kept* of them; None for what could not be read.
     """
     if list(begun) != list(range(1, len(begun) + 1)):
         yield f"the runs of the log are not numbered without a gap: {list(begun)}"
     if list(begun) != list(ended):
         yield f"of {len(begun)} runs that began, {len(ended)} have ended, not each of them once and in order"
-    if counted != len(ended):
-        yield f"mirror_runs_total is {counted}, the log has {len(ended)} runs"
-    if shown is None or list(shown) != list(ended)[: -kept - 1 : -1]:
-        yield f"/api/v1/status shows the runs {shown}, the last of the log are {list(ended)[: -kept - 1 : -1]}"
+    if counted != told:
+        yield f"mirror_runs_total is {counted}, the log has {told} runs"
+    last = list(ended[:told])[: -kept - 1 : -1]
+    if shown is None or list(shown) != last:
+        yield f"/api/v1/status shows the runs {shown}, the last of the log are {last}"

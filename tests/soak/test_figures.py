@@ -66,7 +66,7 @@ def test_handles(what: str) -> None:
 )
 def test_runs(begun: list[int], ended: list[int], counted: int | None, shown: list[int] | None, count: int) -> None:
     """Each is in the log, in the metrics and, as far as it keeps them, in the API."""
-    assert count == len(list(unaccounted(begun, ended, counted, shown, 2)))
+    assert count == len(list(unaccounted(begun, ended, len(ended), counted, shown, 2)))
 
 
 def test_troubles() -> None:
@@ -80,3 +80,9 @@ def test_troubles() -> None:
     assert (3, 3) == (kinds.count("source restarted"), kinds.count("destination restarted"))
     assert found[-1].at_s <= 600 - CALM_S
     assert found == sorted(found) == troubles(600, 1)
+
+
+def test_a_run_that_ends_after_it_was_asked() -> None:
+    """What metrics and API did not know then is no breach; that they knew too little then is one."""
+    assert [] == list(unaccounted([1, 2, 3], [1, 2, 3], 2, 2, [2, 1], 2))
+    assert 2 == len(list(unaccounted([1, 2, 3], [1, 2, 3], 3, 2, [2, 1], 2)))

@@ -101,10 +101,10 @@ class Soak:
             begin = time.monotonic()
             before = self._go_through(service, begin)
             after = self._come_to_rest(service)
-            counted, shown = _counted(service), _shown(service)
+            told, counted, shown = _told(service)
             ended = service.end()
             events = service.events
-        self._judge(events, ended, counted, shown)
+        self._judge(events, ended, told, counted, shown)
         self.breaches += leaks(self.samples, before, after)
         self.breaches += broken(self.bed.destination.url, _PREFIX)
         runs = [each for each in events if each["event"] == "service.run_ended"]
@@ -163,9 +163,11 @@ class Soak:
         wait_for(lambda: _is_at_rest(service))
         return sampled(service.process.pid, self.seconds)
 
-    def _judge(self, events: list[dict[str, Any]], ended: Ended, counted: int | None, shown: list[int] | None) -> None:
+    def _judge(
+        self, events: list[dict[str, Any]], ended: Ended, told: int, counted: int | None, shown: list[int] | None
+    ) -> None:
         numbers = {name: [each["run"] for each in events if each["event"] == name] for name in _OF_A_RUN}
-        self.breaches += unaccounted(*(numbers[name] for name in _OF_A_RUN), counted, shown, RUNS_KEPT)
+        self.breaches += unaccounted(*(numbers[name] for name in _OF_A_RUN), told, counted, shown, RUNS_KEPT)
         for event in ("service.run_broke", "log.passed_on", "schedule.clock_moved"):
             if found := [each for each in events if each["event"] == event]:
                 self.breaches.append(f"{len(found)} times {event}: {json.dumps(found[0])}")
@@ -296,6 +298,15 @@ def _kib(text: str, name: str) -> int:
     found = re.search(rf"^{name}:\s*(\d+) kB", text, re.MULTILINE)
     assert found is not None, text
     return int(found[1])
+
+
+def _told(service: Served) -> tuple[int, int | None, list[int] | None]:
+    """How many runs the log has that ended, and what _counted and _shown are at the same moment."""
+    while True:
+        before = len(service.named("service.run_ended"))
+        counted, shown = _counted(service), _shown(service)
+        if before == len(service.named("service.run_ended")):
+            return before, counted, shown
 
 
 def _counted(service: Served) -> int | None:
